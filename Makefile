@@ -1,0 +1,58 @@
+# Everything runs in .venv, made here from PyPI. The only needs: Python 3.11 or newer, make, and package registries.
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo test check typing lint up bench-quick sdk-tests dev clean
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: .stamps/package ## a real agent on embedded SQLite, continued by a second process
+	@$(BIN)/python -m eventlog_session.demo
+
+test: .stamps/dev lint typing check ## lint, types and all tests, on a real daprd with Redis and PostgreSQL
+
+check: .stamps/dev ## the tests, against the built wheel
+	$(BIN)/pip install -q --no-deps --force-reinstall .
+	PYTHONPATH=tests $(BIN)/python -P -m rig build
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage report
+
+lint: .stamps/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typing: .stamps/dev
+	$(BIN)/mypy
+
+up: .stamps/servers ## daprd with Redis in the foreground, on Dapr's default ports
+	@PYTHONPATH=tests $(BIN)/python -P -m rig up $(ARGS)
+
+bench-quick: .stamps/dev ## against DaprSession through the same daprd: writes benchmarks/results/
+	$(BIN)/pip install -q --no-deps --force-reinstall .
+	PYTHONPATH=tests:benchmarks $(BIN)/python -P benchmarks/run.py --quick
+
+sdk-tests: .stamps/dev ## the Agents SDK's own session tests, from its sdist, against EventLogSession
+	PYTHONPATH=tests $(BIN)/python -P tests/sdk/run.py $(ARGS)
+
+dev: .stamps/dev
+
+.venv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --upgrade "pip>=25.1"
+
+.stamps/package: .venv pyproject.toml $(shell find eventlog_session -name '*.py' 2>/dev/null)
+	$(BIN)/pip install -q .
+	@mkdir -p .stamps && touch $@
+
+.stamps/servers: .venv pyproject.toml
+	$(BIN)/pip install -q --group servers .
+	@mkdir -p .stamps && touch $@
+
+.stamps/dev: .venv pyproject.toml
+	$(BIN)/pip install -q --group dev .
+	@mkdir -p .stamps && touch $@
+
+clean:
+	rm -rf .venv .stamps build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

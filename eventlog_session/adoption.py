@@ -1,0 +1,73 @@
+"""
+Taking over what a `DaprSession` left: the JSON array under ``<session id>:messages``, each item a JSON string.
+
+Its items are the history of a session that has no head yet, and become the log's first event with the first commit. The
+source is kept. An entry that is not JSON stays as the text it is: `DaprSession` skips it when reading, and so do we.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from .core import items as codec
+from .errors import CorruptLog, InvalidItem
+
+MARK = b'["eventlog-adopted",1]'
+"""Kept under its own key without a ttl: a session that expired after it took over a history does not do so again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Legacy:
+    """A `DaprSession`'s items as an event holds them: a JSON array and which of them are kept as text."""
+
+    items: bytes
+    text: tuple[int, ...]
+    count: int
+
+
+def legacy_key(session_id: str) -> str:
+    """Return the key that `DaprSession` keeps the items of *session_id* under."""
+    return f"{session_id}:messages"
+
+
+def read_legacy(value: bytes | None, key: str, *, verbatim: bool) -> Legacy | None:
+    """
+    Return the items stored as *value*, or None when there are none.
+
+    *verbatim* keeps each as the string it is, for a session that reads items with its own ``_deserialize_item``.
+    Raises CorruptLog, naming *key*, when *value* is not a JSON array: nothing is built on damage.
+    """
+    if not value:
+        return None
+    try:
+        entries = json.loads(value)
+    except ValueError as error:
+        raise CorruptLog(f"{key}: the stored Dapr session messages are not valid JSON; restore or delete that key") from error
+    if not isinstance(entries, list):
+        raise CorruptLog(f"{key}: the stored Dapr session messages must be a JSON list; restore or delete that key")
+    if not entries:
+        return None
+    parts: list[bytes] = []
+    text: list[int] = []
+    for position, entry in enumerate(entries):
+        part, is_text = _entry(entry, verbatim)
+        parts.append(part)
+        if is_text:
+            text.append(position)
+    return Legacy(b"[" + b",".join(parts) + b"]", tuple(text), len(entries))
+
+
+def _entry(entry: Any, verbatim: bool) -> tuple[bytes, bool]:
+    """Return one entry's bytes and whether they are text."""
+    if isinstance(entry, str):
+        if not verbatim:
+            try:
+                data, text = codec.encode([json.loads(entry)])
+                return data[1:-1], bool(text)
+            except (ValueError, InvalidItem):
+                pass  # left as it is, for _deserialize_item to skip
+        return orjson.dumps(entry.encode("utf-8", "replace").decode()), True
+    data, text = codec.encode([entry])
+    return data[1:-1], bool(text)

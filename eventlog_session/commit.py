@@ -1,0 +1,306 @@
+"""
+The commit protocol, and the only retry loop.
+
+Decide on a head; write the events and the next head in one transaction guarded by the etag; if anything but a trusted success
+comes back, read the head and look who stands at the versions that were ours to take:
+
+- our ids: it is committed, whatever the store said;
+- others': it lost and can never land, since an etag never comes back. Decide again on the head just read;
+- nobody, the head still is the one it was sent on: it may be under way. The very same bytes with the same etag again: both
+  can't win, and either means the same commit;
+- the head can't be read within the budget: `OutcomeUnknown`.
+
+No error text or code decides anything. Back-off comes before reading the head, never between reading and committing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+from .adoption import MARK
+from .core.advance import append, seal
+from .core.draft import Draft, draft
+from .core.events import ADOPTED, Event
+from .core.head import Head
+from .core.keys import Keys, mint
+from .core.run import Run
+from .errors import Conflict, CorruptLog, EventLogError, NoSuchPoint, OutcomeUnknown, TtlTooShort, Unavailable
+from .heads import Heads, Known
+from .lane import Answer, Intent
+from .limits import Limits, Retry
+from .reader import Gone, Reader
+from .runtime import Runtime
+from .stores.base import Committed, NotCommitted, Put, Store
+from .sweep import Sweeper
+
+VALUES_TTL = 3
+"""Values are kept for this many ttls: the head, which slides with every write, must expire before what it names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A commit as it is sent: frozen until its fate is known."""
+
+    base: Known
+    head: Head
+    data: bytes
+    put: Put
+    values: Sequence[Put]
+    sealed: Mapping[str, Run]
+    """Segments among *values*, by name."""
+    ids: tuple[str, ...]
+    answers: Mapping[Intent, Answer]
+
+
+class Committer:
+    """Commits groups of intents on one session's log; never two groups at once, the lane sees to that."""
+
+    def __init__(
+        self, keys: Keys, store: Store, heads: Heads, reader: Reader, sweeper: Sweeper,
+        limits: Limits, retry: Retry, runtime: Runtime,
+    ) -> None:  # fmt: skip
+        self._keys = keys
+        self._store = store
+        self._heads = heads
+        self._reader = reader
+        self._limits = limits
+        self._retry = retry
+        self._runtime = runtime
+        self._sweeper = sweeper
+
+    async def commit(self, group: Sequence[Intent]) -> None:
+        """Give each intent of *group* its answer: all in one commit, but for those that have nothing to do."""
+        deadline = self._runtime.monotonic() + self._retry.budget
+        known: Known | None = None
+        fresh = True
+        attempt = 0
+        while True:
+            try:
+                if known is None:
+                    known, fresh = await self._heads.current()
+                proposal = await self._propose(known, group)
+                if not proposal.ids and not fresh:  # "nothing to do" is only said of a head read within this call
+                    known, fresh = await self._heads.fresh(), True
+                    continue
+                known, fresh = await self._settle(proposal, deadline) if proposal.ids else None, True
+                if known is None:
+                    _give(proposal.answers)
+                    return
+            except Gone as gone:
+                known, fresh = await self._moved_on(known, gone), True
+            except Unavailable:
+                if self._expired(deadline):
+                    raise
+                await self._back_off(attempt)
+                known = None
+            if self._expired(deadline):
+                raise Conflict(
+                    f"other writers won {attempt + 1} races in {self._retry.budget:g} s; nothing was written, call again"
+                )
+            attempt += 1
+
+    # ---- deciding --------------------------------------------------------------------------------------------------
+
+    async def _propose(self, known: Known, group: Sequence[Intent]) -> Proposal:
+        """Return what to send so that *group* happens on top of *known*; without ids when there is nothing to write."""
+        now = self._runtime.now()
+        head = known.head
+        drafts: list[Draft] = []
+        if known.legacy is not None:
+            drafts.append(await self._adopting(known, now))
+            head = append(head, drafts[0], now, 0)
+        answers: dict[Intent, Answer] = {}
+        for intent in group:
+            if intent.answer.done():
+                continue
+            try:
+                length = await self._base_length(head, intent.draft.event)
+            except NoSuchPoint as error:  # its own fault: the others of the group go on
+                intent.answer.set_exception(error)
+                continue
+            if _is_idle(head, intent.draft.event):
+                answers[intent] = Answer(None)
+                continue
+            item, is_text = await self._last_item(head, drafts) if intent.wants_item else (None, False)
+            head = append(head, intent.draft, now, length)
+            drafts.append(intent.draft)
+            answers[intent] = Answer(head.version, item, is_text)
+        if all(answer.version is None for answer in answers.values()):
+            return Proposal(known, known.head, b"", Put(self._keys.head, b""), (), {}, (), answers)
+        ttl = next((intent.ttl for intent in reversed(group) if intent.ttl is not None), head.ttl)
+        return await self._freeze(known, replace(head, ttl=ttl), drafts, answers)
+
+    async def _freeze(self, known: Known, head: Head, drafts: Sequence[Draft], answers: Mapping[Intent, Answer]) -> Proposal:
+        """Return the commit that turns *known* into *head*, with everything that has to be written."""
+        traits = await self._store.traits()
+        head, sealed, runs = seal(head, self._keys, self._limits, binary=traits.keeps_bytes)
+        ttl = None if head.ttl is None else head.ttl * VALUES_TTL
+        values = [Put(self._keys.event(one.event.id), one.value, ttl) for one in drafts]
+        values += [Put(key, value, ttl) for key, value in sealed.items()]
+        if known.legacy is not None:
+            values.append(Put(self._keys.adopted, MARK))
+        head = replace(
+            head,
+            generation=head.generation or mint(self._runtime.random_bytes(10)),
+            swept=max(head.swept, self._sweeper.upto(head)),
+            values_expire=_values_expire(head, bool(sealed) or any(one.far for one in drafts)),
+        )
+        data = head.to_bytes()
+        await self._write_ahead(drafts, ttl)
+        ids = tuple(one.event.id for one in drafts)
+        return Proposal(known, head, data, Put(self._keys.head, data, head.ttl), values, runs, ids, answers)
+
+    async def _adopting(self, known: Known, now: int) -> Draft:
+        """Return the event that takes over a `DaprSession`'s history."""
+        assert known.legacy is not None
+        event = Event(
+            mint(self._runtime.random_bytes(10)), ADOPTED, now,
+            count=known.legacy.count, items=known.legacy.items, text=known.legacy.text,
+        )  # fmt: skip
+        return draft(event, self._keys, self._limits, binary=(await self._store.traits()).keeps_bytes)
+
+    async def _base_length(self, head: Head, event: Event) -> int:
+        """Return the length of the history that *event* starts from."""
+        if event.base is None:
+            return head.length
+        if event.base > head.version:
+            raise NoSuchPoint(f"there is no version {event.base} yet; the newest is {head.version}")
+        if event.base == head.version:
+            return head.length
+        return (await self._reader.run_of(head, event.base)).length_at(event.base) if event.base else 0
+
+    async def _last_item(self, head: Head, drafts: Sequence[Draft]) -> tuple[object, bool]:
+        """Return the item that a pop takes from *head*, which holds *drafts* that are not in the store yet."""
+        own = {one.event.id: one.event.items for one in drafts if one.far}
+        items, texts = await self._reader.read(head, head.version, 1, own)
+        return items[0], bool(texts)
+
+    async def _write_ahead(self, drafts: Sequence[Draft], ttl: int | None) -> None:
+        """Write the parts of large events, a request's worth at a time, before the commit that names them."""
+        page: list[Put] = []
+        size = 0
+        for key, value in ((key, value) for one in drafts for key, value in one.ahead.items()):
+            if page and size + len(value) > self._limits.request_bytes:
+                await self._store.put_many(page)
+                page, size = [], 0
+            page.append(Put(key, value, ttl))
+            size += len(value) + 256
+        if page:
+            await self._store.put_many(page)
+
+    # ---- settling --------------------------------------------------------------------------------------------------
+
+    async def _settle(self, proposal: Proposal, deadline: float) -> Known | None:
+        """Send *proposal* until its fate is known. Return None when it is committed, else the head that it lost to."""
+        traits = await self._store.traits()
+        base = proposal.base
+        if base.absent and not traits.atomic_create:
+            return await self._born()
+        sent = False
+        for attempt in count():
+            try:
+                outcome = await self._store.commit(proposal.put, base.etag, proposal.values)
+                sent = sent or isinstance(outcome, Committed) or outcome.sent
+                if isinstance(outcome, Committed) and traits.trusted:
+                    self._heads.committed(Known(proposal.head, outcome.etag, proposal.data))
+                    break
+                if isinstance(outcome, NotCommitted):
+                    await self._back_off(attempt)
+                found = await self._heads.fresh()
+                if await self._stands(proposal, found.head):
+                    break
+                if found.etag != base.etag or found.head.version != base.head.version:
+                    return found
+                doubt = outcome.cause if isinstance(outcome, NotCommitted) else None
+            except (Unavailable, Gone) as unreadable:
+                doubt = unreadable
+                await self._back_off(attempt)
+            except EventLogError as refused:
+                raise self._given_up(proposal, refused, sent=sent) from refused
+            if self._expired(deadline):
+                raise self._given_up(proposal, doubt, sent=sent) from doubt
+        self._landed(proposal)
+        return None
+
+    def _landed(self, proposal: Proposal) -> None:
+        """Make use of what was just sealed: nobody needs to read it, and its events' own keys have done their work."""
+        for name, run in proposal.sealed.items():
+            self._reader.remember(name, run)
+        if proposal.sealed:
+            self._sweeper.start(proposal.head)
+
+    async def _born(self) -> Known:
+        """Create the head where a transaction can't do it safely: constant bytes, so that it does not matter who wins."""
+        genesis = Head.absent(self._heads.session_id).to_bytes()
+        await self._store.create(Put(self._keys.head, genesis))
+        return await self._heads.fresh()
+
+    async def _stands(self, proposal: Proposal, head: Head) -> bool:
+        """Whether the events of *proposal* stand in *head* at the versions that were theirs to take."""
+        first = proposal.base.head.version + 1
+        if head.generation != proposal.head.generation or head.version < proposal.head.version:
+            return False
+        for version, event_id in enumerate(proposal.ids, first):
+            if (head.recent_id(version) or (await self._reader.run_of(head, version)).id_of(version)) != event_id:
+                return False
+        return True
+
+    def _given_up(self, proposal: Proposal, cause: BaseException | None, *, sent: bool) -> EventLogError:
+        """Return the error of a commit that was not seen to land."""
+        if not sent:
+            if isinstance(cause, EventLogError):
+                return cause
+            return Unavailable(f"the store took no commit in {self._retry.budget:g} s; nothing was written")
+        return OutcomeUnknown(
+            f"{self._keys.head}: {len(proposal.ids)} events were sent, and whether they were written could not be read in "
+            f"{self._retry.budget:g} s; read the session before you write them again",
+            event_ids=proposal.ids,
+        )
+
+    async def _moved_on(self, known: Known | None, gone: Gone) -> Known:
+        """Return the head that replaced *known*, one of whose values is gone. Raises CorruptLog when none did."""
+        found = await self._heads.fresh()
+        if known is None or found.head.version == known.head.version:
+            raise CorruptLog(f"{gone.key} is missing from the store; restore it from a backup") from gone
+        return found
+
+    async def _back_off(self, attempt: int) -> None:
+        await self._runtime.sleep(self._runtime.uniform(0, self._retry.bound(attempt)))
+
+    def _expired(self, deadline: float) -> bool:
+        return self._runtime.monotonic() >= deadline
+
+
+def _is_idle(head: Head, event: Event) -> bool:
+    """Whether *event* would change nothing: a pop of nothing, a clear of nothing, a rewind to where we stand."""
+    if event.pops > (head.length if event.base is None else event.pops):
+        return True
+    if event.base is None or event.count or event.pops:
+        return False
+    return event.base == head.version or head.length == 0 == event.base
+
+
+def _values_expire(head: Head, named: bool) -> int | None:
+    """
+    Return when the first value that *head* names expires. Raises TtlTooShort when the head would outlive it.
+
+    Events that the head repeats don't count: nothing is lost with their own keys. Renewing what is old is not built yet.
+    """
+    now = head.updated // 1_000_000
+    expire = head.values_expire
+    if head.ttl is None:
+        return expire
+    if named:
+        expire = min(now + head.ttl * VALUES_TTL, expire or 2**62)
+    if expire is not None and now + head.ttl > expire:
+        raise TtlTooShort(
+            f"with a ttl of {head.ttl} s this write would keep the session beyond history that expires in {expire - now} s; "
+            "nothing was written. Start a new session, or one without a ttl"
+        )
+    return expire
+
+
+def _give(answers: Mapping[Intent, Answer]) -> None:
+    for intent, answer in answers.items():
+        if not intent.answer.done():
+            intent.answer.set_result(answer)

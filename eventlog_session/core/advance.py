@@ -1,0 +1,141 @@
+"""
+How a head moves on: one event appended, the tail sealed, the index rolled up. All pure; the caller writes what comes back.
+
+Sealing has two steps, since a tail is rewritten by every append and a segment is read by every cold reader: the raw tail is
+kept small (8 KiB) and is merged, compressed, into the run that the head carries; only when that is full (12 KiB compressed,
+about 140 items of 330 B) does it become a segment under its own key. So a segment holds six tails, and until then a cold
+read needs no second trip. Whatever is sealed was committed before, so losing the race with it is harmless.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from hashlib import blake2b
+from typing import NamedTuple
+
+from ..limits import Limits
+from . import blob
+from .algebra import UNIT, Summary
+from .draft import Draft
+from .head import Carried, Head, Ref, carry, node_bytes
+from .keys import ID_LENGTH, Keys, digest
+from .run import Run
+
+
+def link(chain: str, value: bytes) -> str:
+    """Return the hash chain after the event stored as *value*."""
+    return blake2b(chain.encode() + value, digest_size=16).hexdigest()
+
+
+def append(head: Head, draft: Draft, now: int, base_length: int) -> Head:
+    """
+    Return *head* with the draft's event as its newest version.
+
+    *now* is the clock in microseconds since 1970; the commit time never runs backwards. *base_length* is the length of the
+    history that the event starts from.
+    """
+    event = draft.event
+    committed = max(now, head.updated)
+    length = base_length - event.pops + event.count
+    return replace(
+        head,
+        version=head.version + 1,
+        length=length,
+        created=head.created or committed,
+        updated=committed,
+        chain=link(head.chain, draft.value),
+        tail=head.tail.append(event, committed, length, draft.far),
+    )
+
+
+class Sealed(NamedTuple):
+    """A head with its tail within the limits again, and what has to be written with it."""
+
+    head: Head
+    puts: dict[str, bytes]
+    """Segments and index nodes by key."""
+    runs: dict[str, Run]
+    """The new segments' runs by name."""
+
+
+def seal(head: Head, keys: Keys, limits: Limits, *, binary: bool) -> Sealed:
+    """Return *head* with its tail within the limits; *binary* says that the store keeps bytes, values are text otherwise."""
+    tail = head.tail
+    if tail.weight() <= limits.tail_bytes and len(tail) <= limits.tail_events:
+        return Sealed(head, {}, {})
+    carried = carry(head.carried.run.concat(tail) if head.carried else tail)
+    full: list[Carried] = []
+    if head.carried and len(carried.frame) > limits.carried_bytes:
+        full.append(head.carried)
+        carried = carry(tail)
+    if len(carried.frame) > limits.carried_bytes:  # a tail that alone is too much to carry
+        full.append(carried)
+    segments = [(*_segment(one, binary), one.run) for one in full]
+    index, nodes = _roll_up((*head.index, *(ref for ref, _, _ in segments)), limits.index_fanout, binary)
+    moved = replace(
+        head,
+        index=index,
+        carried=None if carried in full else carried,
+        tail=Run(head.version + 1, head.length),
+        recent=(head.recent + tail.ids)[-limits.recent_ids * ID_LENGTH :],
+    )
+    puts = {keys.segment(ref.name): value for ref, value, _ in segments}
+    puts.update((keys.node(name), value) for name, value in nodes)
+    return Sealed(moved, puts, {ref.name: run for ref, _, run in segments})
+
+
+def _segment(carried: Carried, binary: bool) -> tuple[Ref, bytes]:
+    """Return the reference to a carried run as a segment, and its stored bytes."""
+    run = carried.run
+    value = blob.to_value(carried.frame, binary=binary)
+    base, pops, adds = run.summary()
+    times = run.committed(run.first), run.committed(run.last)
+    return Ref(digest(value), 0, run.first, len(run), len(value), *times, base, pops, adds, run.lengths()[-1]), value
+
+
+def _roll_up(index: tuple[Ref, ...], fanout: int, binary: bool) -> tuple[tuple[Ref, ...], list[tuple[str, bytes]]]:
+    """Return the index with no level above its bound, and the new nodes' names and bytes."""
+    nodes: list[tuple[str, bytes]] = []
+    level = 0
+    while True:
+        same = [ref for ref in index if ref.level == level]
+        if not same:
+            return index, nodes
+        if len(same) >= fanout + fanout // 2:
+            rolled = tuple(same[:fanout])  # the oldest of the level; all older references are of higher levels
+            node, value = _node(rolled, binary)
+            nodes.append((node.name, value))
+            older = tuple(ref for ref in index if ref.first < node.first)
+            index = (*older, node, *(ref for ref in index if ref.first > node.last))
+        level += 1
+
+
+def _node(refs: tuple[Ref, ...], binary: bool) -> tuple[Ref, bytes]:
+    """Return the reference to an index node naming *refs*, and its stored bytes."""
+    value = blob.to_value(blob.compress(node_bytes(refs)), binary=binary)
+    first, last = refs[0], refs[-1]
+    base, pops, adds = _compose(ref.summary for ref in refs)
+    events = last.last - first.first + 1
+    return (
+        Ref(
+            digest(value),
+            first.level + 1,
+            first.first,
+            events,
+            len(value),
+            first.began,
+            last.ended,
+            base,
+            pops,
+            adds,
+            last.length,
+        ),
+        value,
+    )
+
+
+def _compose(summaries: Iterable[Summary]) -> Summary:
+    """Compose segments' summaries. A base inside the node stays absolute: no prefix of a segment is at hand here."""
+    total = UNIT
+    for summary in summaries:
+        total = total.then(summary)
+    return total

@@ -1,0 +1,160 @@
+"""
+The facts: one immutable event for each add, pop, clear and rewind, and its bytes at rest.
+
+At rest an event is a CloudEvents 1.0 JSON batch of one (``application/cloudevents-batch+json``), so that anyone with the
+Dapr state API can read it, and so that the value begins with ``[``, which every store keeps unchanged. Laws:
+
+1. An event's bytes do not depend on the attempt that writes them: no sequence, no length, nothing of the head inside.
+2. ``Event.of(event.to_bytes(source)) == event`` and the bytes come back to the letter: the hash chain runs over them.
+3. The type strings are the storage format; renaming a Python name must not be able to change them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from ..errors import CorruptLog, UnsupportedFormat
+from .algebra import Summary
+
+SOURCE_PREFIX = "urn:eventlog-session:"
+_TYPE_PREFIX = "org.pypi.eventlog-session."
+"""The package's address on PyPI, reversed: the one name that this project controls."""
+
+ADDED, POPPED, CLEARED, REWOUND, ADOPTED = "a", "p", "c", "r", "m"
+"""Kinds of events, as the one letter each takes in a run's columns. ADOPTED took over a `DaprSession`'s history."""
+
+TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        ADDED: _TYPE_PREFIX + "items.added.v1",
+        POPPED: _TYPE_PREFIX + "item.popped.v1",
+        CLEARED: _TYPE_PREFIX + "session.cleared.v1",
+        REWOUND: _TYPE_PREFIX + "session.rewound.v1",
+        ADOPTED: _TYPE_PREFIX + "history.adopted.v1",
+    }
+)
+_KINDS = {type_: kind for kind, type_ in TYPES.items()}
+_NO_EXTENSIONS: Mapping[str, str] = MappingProxyType({})
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_STANDARD = frozenset({"specversion", "id", "source", "type", "time", "datacontenttype", "data"})
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Where the data of an event lies that is too large for one value."""
+
+    number: int
+    """How many parts."""
+    digest: str
+    """Digest of the parts' frames put together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """
+    One immutable fact about a session.
+
+    *items* is the JSON array of the items it appends, as bytes; *text* the positions of those kept as text. *time* is when
+    the call was made, in microseconds since 1970. *extensions* are CloudEvents extension attributes (trace ids).
+    """
+
+    id: str
+    kind: str
+    time: int
+    base: int | None = None
+    pops: int = 0
+    count: int = 0
+    items: bytes = b"[]"
+    text: tuple[int, ...] = ()
+    extensions: Mapping[str, str] = field(default_factory=lambda: _NO_EXTENSIONS)
+    parts: Parts | None = None
+
+    @property
+    def summary(self) -> Summary:
+        """What the event does to the history before it."""
+        return Summary(self.base, self.pops, self.count)
+
+    def data(self) -> bytes:
+        """Return the event's ``data`` as JSON: an object, since the CloudEvents SDK mishandles arrays."""
+        data: dict[str, Any] = {}
+        if self.base is not None:
+            data["base"] = self.base
+        if self.pops:
+            data["pops"] = self.pops
+        if self.count:
+            data["items"] = orjson.Fragment(self.items)
+        if self.text:
+            data["text"] = self.text
+        return orjson.dumps(data)
+
+    def to_bytes(self, source: str) -> bytes:
+        """Return the event as it is stored under its own key."""
+        attributes: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": self.id,
+            "source": source,
+            "type": TYPES[self.kind],
+            "time": to_rfc3339(self.time),
+            **self.extensions,
+        }
+        if self.parts is None:
+            attributes["datacontenttype"] = "application/json"
+            attributes["data"] = orjson.Fragment(self.data())
+        else:
+            attributes["dataref"] = f"{source}:p:{self.id}"
+            attributes["dataparts"] = self.parts.number
+            attributes["datadigest"] = self.parts.digest
+            attributes["datacount"] = self.count
+        return orjson.dumps([attributes])
+
+    @classmethod
+    def of(cls, value: bytes) -> "Event":
+        """
+        Return the event stored as *value*; the items of one whose data lies in parts are not in it.
+
+        Raises CorruptLog when *value* is not such an event, UnsupportedFormat for a type of a newer release.
+        """
+        try:
+            (attributes,) = orjson.loads(value)
+            kind = _KINDS.get(attributes["type"])
+            data = attributes.get("data", {})
+            items = data.get("items")
+            parts = Parts(attributes["dataparts"], attributes["datadigest"]) if "dataref" in attributes else None
+            skipped = _STANDARD | {"dataref", "dataparts", "datadigest", "datacount"}
+            event = cls(
+                id=attributes["id"],
+                kind=kind or "?",
+                time=from_rfc3339(attributes["time"]),
+                base=data.get("base"),
+                pops=data.get("pops", 0),
+                count=len(items) if items is not None else attributes.get("datacount", 0),
+                items=orjson.dumps(items) if items is not None else b"[]",
+                text=tuple(data.get("text", ())),
+                extensions={name: text for name, text in attributes.items() if name not in skipped},
+                parts=parts,
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CorruptLog("not a stored event") from error
+        if kind is None:
+            raise UnsupportedFormat(f"event type {attributes['type']!r} is newer than this release; upgrade it")
+        return event
+
+
+def to_rfc3339(time: int) -> str:
+    """Return *time* (microseconds since 1970) as CloudEvents wants it, always with six digits and ``Z``."""
+    return (_EPOCH + timedelta(microseconds=time)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_rfc3339(text: str) -> int:
+    """Return what `to_rfc3339` gave *text* for."""
+    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_datetime(moment: datetime) -> int:
+    """Return an aware *moment* in microseconds since 1970. Raises ValueError for a naive one."""
+    if moment.tzinfo is None:
+        raise ValueError("a point in time needs a time zone: datetime(..., tzinfo=UTC) or moment.astimezone()")
+    return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -1,0 +1,226 @@
+"""
+The head: the only key of a session that ever changes, and the only thing that says what exists.
+
+::
+
+    head ── index ─┬─ node ─┬─ segment   older events, compressed, under their own keys; named by the digest of their bytes
+                   │        └─ segment
+                   ├─ segment
+                   ├─ carried            the newest segment to be: compressed, inside the head until it is full
+                   └─ tail               the newest events, raw
+
+    ["eventlog-head", 1, "<length of the fields>", {fields}, [items of the tail]]
+
+    s session id          g generation        c, u created and updated, in microseconds since 1970
+    v version             n length            h hash chain: BLAKE2b(chain before, event's bytes)
+    d ttl in seconds      e when the first value that it names expires, in seconds since 1970
+    r ids of the newest events that are no longer in the tail
+    x the index: a row for each reference       z carried run, as base64 of a zstd frame
+    w version up to which events' own keys were deleted, their segments standing
+    t columns of the tail, without its ids' run of versions: see `run`
+
+Laws: 1. The head never grows with the history. 2. What it names was written before it or with it. 3. ``Head.of`` of
+``to_bytes`` is the same head. 4. An absent head is ``Head.absent(session_id)``: version 0, no generation.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from ..errors import CorruptLog
+from . import blob
+from .algebra import Summary
+from .keys import ID_LENGTH
+from .run import Run, frame, unframe
+
+
+class Ref(NamedTuple):
+    """Names an immutable value and says what is in it, so that a reader knows what to fetch before it fetches."""
+
+    name: str
+    """Digest of the stored bytes, and the last part of the key."""
+    level: int
+    """0 for a segment; a node of level n names values of level n - 1."""
+    first: int
+    """Version that the first event in it makes."""
+    events: int
+    size: int
+    """Stored bytes."""
+    began: int
+    """Commit time of its first event, in microseconds since 1970; `ended` of its last."""
+    ended: int
+    base: int | None
+    """`Summary` of the whole, with *pops* and *adds*."""
+    pops: int
+    adds: int
+    length: int
+    """Length of the history after it."""
+
+    @property
+    def last(self) -> int:
+        """Version that its last event makes."""
+        return self.first + self.events - 1
+
+    @property
+    def summary(self) -> Summary:
+        """What the whole of it does to the history before it."""
+        return Summary(self.base, self.pops, self.adds)
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A sealed run that still lives in the head, with the frame it is stored as."""
+
+    run: Run
+    frame: bytes
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What exists of a session. Fields are those drawn above."""
+
+    session_id: str
+    generation: str = ""
+    created: int = 0
+    updated: int = 0
+    version: int = 0
+    length: int = 0
+    chain: str = ""
+    ttl: int | None = None
+    values_expire: int | None = None
+    recent: str = ""
+    index: tuple[Ref, ...] = ()
+    carried: Carried | None = None
+    swept: int = 0
+    tail: Run
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of this format that this release does not know: handed on untouched."""
+
+    @classmethod
+    def absent(cls, session_id: str) -> "Head":
+        """Return the head of a session that has none in the store."""
+        return cls(session_id=session_id, tail=Run(1, 0))
+
+    @property
+    def expires(self) -> float:
+        """When the store drops the head, in seconds since 1970; infinite without a ttl."""
+        return float("inf") if self.ttl is None else self.updated / 1e6 + self.ttl
+
+    def recent_id(self, version: int) -> str | None:
+        """Return the id of the event that makes *version*, or None when the head no longer repeats it."""
+        if version >= self.tail.first:
+            return self.tail.id_of(version) if version <= self.version else None
+        start = len(self.recent) - (self.tail.first - version) * ID_LENGTH
+        return self.recent[start : start + ID_LENGTH] if start >= 0 else None
+
+    def to_bytes(self) -> bytes:
+        """Return the head as it is stored."""
+        tail = self.tail.columns()
+        fields: dict[str, Any] = {
+            **self.extra,
+            "s": self.session_id if self.session_id.isascii() else orjson.Fragment(_ascii(self.session_id)),
+            "g": self.generation, "c": self.created, "u": self.updated, "v": self.version, "n": self.length,
+            "h": self.chain, "r": self.recent, "x": _rows(self.index), "t": tail,
+        }  # fmt: skip
+        if self.ttl is not None:
+            fields["d"] = self.ttl
+        if self.values_expire is not None:
+            fields["e"] = self.values_expire
+        if self.carried is not None:
+            fields["z"] = self.carried.text
+        if self.swept:
+            fields["w"] = self.swept
+        return frame("head", fields, self.tail.items)
+
+    @classmethod
+    def of(cls, value: bytes, *, limit: int, known: Carried | None = None) -> "Head":
+        """
+        Return the head stored as *value*.
+
+        *limit* bounds the decompressed bytes of the carried run; *known* is one that need not be decompressed again.
+        Raises CorruptLog or UnsupportedFormat.
+        """
+        fields, items = unframe("head", value)
+        try:
+            text = fields.pop("z", None)
+            carried = known if known is not None and known.text == text else _carried(text, limit)
+            return cls(
+                session_id=_session_id(fields.pop("s")),
+                generation=fields.pop("g"),
+                created=fields.pop("c"),
+                updated=fields.pop("u"),
+                version=fields.pop("v"),
+                length=fields.pop("n"),
+                chain=fields.pop("h"),
+                ttl=fields.pop("d", None),
+                values_expire=fields.pop("e", None),
+                recent=fields.pop("r"),
+                index=tuple(Ref(*row) for row in fields.pop("x")),
+                carried=carried,
+                swept=fields.pop("w", 0),
+                tail=Run.of_columns(fields.pop("t"), items),
+                extra=fields,
+            )._checked()
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CorruptLog("not the fields of a head") from error
+
+    def _checked(self) -> "Head":
+        """Return self when its parts fit together: what is missing from a damaged head must not read as a shorter history."""
+        upto = 0
+        for ref in self.index:
+            if ref.first != upto + 1:
+                raise CorruptLog("its index has a gap")
+            upto = ref.last
+        for run in (*([self.carried.run] if self.carried else []), self.tail):
+            if run.first != upto + 1:
+                raise CorruptLog("its runs have a gap")
+            upto = run.last
+        if upto != self.version or self.tail.length_at(upto) != self.length:
+            raise CorruptLog("its version or length is not that of its last event")
+        return self
+
+
+def node_bytes(refs: tuple[Ref, ...]) -> bytes:
+    """Return an index node naming *refs*, before compression."""
+    return frame("node", {"x": _rows(refs)}, b"")
+
+
+def node_refs(value: bytes) -> tuple[Ref, ...]:
+    """Return what `node_bytes` gave *value* for. Raises CorruptLog or UnsupportedFormat."""
+    fields, _ = unframe("node", value)
+    try:
+        return tuple(Ref(*row) for row in fields["x"])
+    except (KeyError, TypeError) as error:
+        raise CorruptLog("not an index node") from error
+
+
+def _rows(refs: tuple[Ref, ...]) -> list[tuple[Any, ...]]:
+    return [tuple(ref) for ref in refs]  # orjson writes tuples, not their subclasses
+
+
+def carry(run: Run) -> Carried:
+    """Return *run* compressed, to be carried in the head."""
+    packed = blob.compress(run.to_bytes())
+    return Carried(run, packed, blob.to_text(packed))
+
+
+def _carried(text: str | None, limit: int) -> Carried | None:
+    if text is None:
+        return None
+    packed = blob.from_text(text)
+    return Carried(Run.of(blob.decompress(packed, limit)), packed, text)
+
+
+def _ascii(session_id: str) -> bytes:
+    """Return the id as a JSON string; one with lone surrogates, which orjson can't write, as a list of code points."""
+    try:
+        return orjson.dumps(session_id)
+    except TypeError:
+        return orjson.dumps(list(map(ord, session_id)))
+
+
+def _session_id(stored: Any) -> str:
+    return stored if isinstance(stored, str) else "".join(map(chr, stored))

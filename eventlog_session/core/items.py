@@ -1,0 +1,92 @@
+"""
+Items to JSON and back, exactly.
+
+orjson is fast and silently changes some things: NaN becomes null, a UUID or a dataclass becomes something else, integers
+beyond 64 bit load as floats, lone surrogates fail both ways. So `encode` reads back what it wrote and compares, all in C;
+only where that fails are the items looked at one by one. An item that orjson can't carry but JSON can (lone surrogates, keys
+that are not strings, very deep nesting) is kept as *text*: a JSON string that holds the output of ``json.dumps``.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+import orjson
+
+from ..errors import InvalidItem
+
+_INT64 = range(-(2**63), 2**64)
+
+
+class Text(str):
+    """An item that is stored as a string for `json.loads` or a session's own ``_deserialize_item`` to read."""
+
+    __slots__ = ()
+
+
+def encode(items: Sequence[Any]) -> tuple[bytes, tuple[int, ...]]:
+    """
+    Return *items* as the bytes of one JSON array, and the positions of those that are kept as text.
+
+    Raises InvalidItem, naming the position, for whatever JSON can't carry.
+    """
+    try:
+        data = orjson.dumps(items)
+        if orjson.loads(data) == items:
+            return data, ()
+    except (TypeError, ValueError, RecursionError):
+        pass  # looked at one by one below, where the item at fault can be named
+    parts: list[bytes] = []
+    text: list[int] = []
+    for position, item in enumerate(items):
+        part, is_text = _encode_one(item, position)
+        parts.append(part)
+        if is_text:
+            text.append(position)
+    return b"[" + b",".join(parts) + b"]", tuple(text)
+
+
+def encode_texts(texts: Iterable[str]) -> tuple[bytes, tuple[int, ...]]:
+    """Return strings that a session's own ``_serialize_item`` made, as `encode` does, all of them kept as text."""
+    strings = list(texts)
+    try:
+        return orjson.dumps(strings), tuple(range(len(strings)))
+    except TypeError as error:
+        raise InvalidItem("_serialize_item must return a string of valid Unicode") from error
+
+
+def _encode_one(item: Any, position: int) -> tuple[bytes, bool]:
+    """Return one item's bytes and whether they are text."""
+    try:
+        text = json.dumps(item, separators=(",", ":"), allow_nan=False)
+        plain = json.loads(text, parse_int=_bounded)
+    except (TypeError, ValueError, RecursionError) as error:
+        _refuse(position, error)
+    try:
+        data = orjson.dumps(plain)
+        if orjson.loads(data) == plain:
+            return data, False
+    except (TypeError, ValueError, RecursionError):
+        pass
+    return orjson.dumps(text), True
+
+
+def _bounded(digits: str) -> int:
+    """Refuse integers that orjson would read back as floats."""
+    number = int(digits)
+    if number not in _INT64:
+        raise ValueError("integer exceeds 64 bit")
+    return number
+
+
+def _refuse(position: int, cause: BaseException) -> NoReturn:
+    raise InvalidItem(
+        f"item {position} can't be stored as JSON ({cause}); nothing was written. "
+        "Items are made of dicts with string keys, lists, strings, finite numbers within 64 bit, booleans and None"
+    ) from cause
+
+
+def decode(data: bytes) -> list[Any]:
+    """Return the items of a JSON array; those kept as text are still strings."""
+    items: list[Any] = orjson.loads(data)
+    return items

@@ -1,0 +1,67 @@
+"""
+Key names.
+
+::
+
+    evl:{<digest>}:h           the head, the only key that changes
+    evl:{<digest>}:e:<id>      an event, as a CloudEvent
+    evl:{<digest>}:p:<id>:<i>  part i of a large event's data
+    evl:{<digest>}:s:<digest>  a segment          evl:{<digest>}:n:<digest>  an index node
+    evl:{<digest>}:a           "a DaprSession's history was adopted", kept when the session expires
+
+Only ``[a-z0-9{}:-]``, since some stores compare keys without case; at most 61 bytes, since Oracle takes 100 with the app
+id. A session id is any string, so a key holds its digest (128 bits of BLAKE2b); the head holds the id itself and every
+reader checks it. The braces are a Redis Cluster hash tag: all keys of a session live in one slot, which a transaction needs.
+"""
+
+from base64 import b32encode
+from hashlib import blake2b
+
+from .events import SOURCE_PREFIX
+
+ID_LENGTH = 16
+
+
+def digest(data: bytes) -> str:
+    """Return 128 bits of BLAKE2b as 26 characters of lowercase base 32."""
+    return b32encode(blake2b(data, digest_size=16).digest()).decode().rstrip("=").lower()
+
+
+def mint(random_bytes: bytes) -> str:
+    """Return 10 random bytes as an event id of 16 characters: 80 bits, unique within a session for all practical purposes."""
+    return b32encode(random_bytes).decode().lower()
+
+
+def partition(key: str) -> str:
+    """Return the part of *key* that all keys of its session share and no other session's have."""
+    return key[key.index("{") + 1 : key.index("}")]
+
+
+class Keys:
+    """The keys of one session."""
+
+    __slots__ = ("_prefix", "adopted", "digest", "head", "source")
+
+    def __init__(self, session_id: str) -> None:
+        # surrogatepass: a lone surrogate is a legal character of a Python string, so of an id
+        self.digest = digest(session_id.encode("utf-8", "surrogatepass"))
+        self._prefix = f"evl:{{{self.digest}}}:"
+        self.head = self._prefix + "h"
+        self.adopted = self._prefix + "a"
+        self.source = SOURCE_PREFIX + self.digest
+
+    def event(self, event_id: str) -> str:
+        """Return the key of an event."""
+        return f"{self._prefix}e:{event_id}"
+
+    def part(self, event_id: str, number: int) -> str:
+        """Return the key of one part of a large event's data."""
+        return f"{self._prefix}p:{event_id}:{number}"
+
+    def segment(self, name: str) -> str:
+        """Return the key of the segment *name*."""
+        return f"{self._prefix}s:{name}"
+
+    def node(self, name: str) -> str:
+        """Return the key of the index node *name*."""
+        return f"{self._prefix}n:{name}"

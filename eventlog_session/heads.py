@@ -1,0 +1,183 @@
+"""
+What is known of the head: reading it, remembering it, noticing when the store has forgotten.
+
+Dapr's writes return no etag, so after a commit the head is read once more in the background, behind the caller's next model
+call: that read learns the etag that the next append needs, and an append then costs one round trip.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from .adoption import Legacy, legacy_key, read_legacy
+from .core.head import Head
+from .core.keys import Keys
+from .errors import CorruptLog, EventLogError, ForkDetected, UnsupportedFormat
+from .limits import Limits
+from .runtime import Runtime
+from .stores.base import Store, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A head as it stood in the store at some moment."""
+
+    head: Head
+    etag: str | None
+    """None while the head is absent, or while the store has not told it yet."""
+    data: bytes = b""
+    """The head's bytes, so that reading the same ones again parses nothing; none where there is no head."""
+    legacy: Legacy | None = None
+    """What a `DaprSession` left, looked for while the log has no event."""
+
+    @property
+    def absent(self) -> bool:
+        """Whether there is no head."""
+        return not self.data
+
+
+class Heads:
+    """Reads and remembers one session's head."""
+
+    def __init__(
+        self, session_id: str, keys: Keys, store: Store, limits: Limits, runtime: Runtime,
+        find_id: Callable[[Head, int], Awaitable[str]],
+        *, adopt: bool, verbatim: bool,
+    ) -> None:  # fmt: skip
+        self.session_id = session_id
+        self._keys = keys
+        self._store = store
+        self._limits = limits
+        self._runtime = runtime
+        self._find_id = find_id
+        self._adopt = adopt
+        self._verbatim = verbatim
+        self._known: Known | None = None
+        self._confirming: asyncio.Task[Known] | None = None
+
+    async def current(self) -> tuple[Known, bool]:
+        """
+        Return a head to commit on, and whether it was read just now.
+
+        It is the one remembered if its etag is known and it can't have expired.
+        """
+        confirming, self._confirming = self._confirming, None
+        if confirming is not None:
+            with suppress(EventLogError):  # read again below, where there is a caller to tell
+                await confirming
+        known = self._known
+        if known is None or known.etag is None or self._expiring(known.head):
+            return await self.fresh(), True
+        return known, False
+
+    async def fresh(self) -> Known:
+        """
+        Return the head as it stands in the store now. One round trip.
+
+        Raises Unavailable, CorruptLog, UnsupportedFormat, or ForkDetected when what was known no longer stands there.
+        """
+        before = self._known
+        if self._adopt and (before is None or before.head.version == 0):
+            known = await self._read_with_legacy(before)
+        else:
+            known = self._parse(await self._store.get(self._keys.head), before)
+        if before is not None and before.head.version and known.head is not before.head:
+            try:
+                await self._check(before.head, known.head)
+            except ForkDetected:
+                self._known = None
+                raise
+        self._learn(known, before)
+        return known
+
+    def _learn(self, known: Known, before: Known | None) -> None:
+        """Remember what was just read, unless a commit has gone beyond it since *before* was all there was."""
+        now = self._known
+        if (
+            now is before
+            or now is None
+            or now.head.generation != known.head.generation
+            or now.head.version <= known.head.version
+        ):
+            self._known = known
+
+    def committed(self, known: Known) -> None:
+        """Remember the head that was just committed; learn its etag in the background if the store did not tell it."""
+        self._known = known
+        if known.etag is None:
+            self._confirming = asyncio.create_task(self.fresh(), name="eventlog: read the head after a commit")
+            self._confirming.add_done_callback(_retrieved)
+
+    async def settle(self) -> None:
+        """Wait for the read in the background, if there is one."""
+        if self._confirming is not None:
+            await asyncio.wait({self._confirming})
+
+    def forget(self) -> None:
+        """Start from the store with the next call."""
+        self._known = None
+
+    async def _read_with_legacy(self, before: Known | None) -> Known:
+        """
+        Read the head, and in the same trip look for a `DaprSession`'s history, which matters until there is an event.
+
+        Where there is one, the search is called off: a history that was taken over is kept, and may be megabytes.
+        """
+        key = legacy_key(self.session_id)
+        search = asyncio.create_task(self._store.get(key))
+        try:
+            known = self._parse(await self._store.get(self._keys.head), before)
+            if known.head.version:
+                return known
+            found = await search
+        finally:
+            search.cancel()
+        legacy = read_legacy(found.data if found else None, key, verbatim=self._verbatim)
+        if legacy is not None and await self._store.get(self._keys.adopted) is not None:
+            legacy = None  # taken over once already, by a session that has expired since
+        return replace(known, legacy=legacy)
+
+    def _parse(self, value: Value | None, before: Known | None) -> Known:
+        if value is None:
+            return Known(Head.absent(self.session_id), None)
+        if before is not None and value.data == before.data:
+            return Known(before.head, value.etag, data=before.data)
+        try:
+            carried = before.head.carried if before is not None else None
+            head = Head.of(value.data, limit=self._limits.event_bytes, known=carried)
+        except UnsupportedFormat as error:
+            raise UnsupportedFormat(f"{self._keys.head}: {error}") from error
+        except CorruptLog as error:
+            raise CorruptLog(f"{self._keys.head} is damaged: {error}; restore it from a backup") from error
+        if head.session_id != self.session_id:
+            raise CorruptLog(f"{self._keys.head} belongs to another session id")
+        return Known(head, value.etag, data=value.data)
+
+    async def _check(self, before: Head, after: Head) -> None:
+        """Raise ForkDetected unless *before* still stands in *after*, or *after* is a new session for a good reason."""
+        if after.generation != before.generation:
+            if self._runtime.clock() >= before.expires:
+                return
+            raise ForkDetected(
+                f"{self._keys.head}: version {before.version} was acknowledged, and the session is gone or a new one"
+            )
+        if after.version < before.version or await self._find_id(after, before.version) != await self._find_id(
+            before, before.version
+        ):
+            raise ForkDetected(
+                f"{self._keys.head}: version {before.version} was acknowledged and no longer stands there (now at "
+                f"{after.version}); the store lost a write, as a failover or a restore does"
+            )
+
+    def _expiring(self, head: Head) -> bool:
+        """Whether a write through *head* could reach the store after it expired."""
+        if head.ttl is None:
+            return False
+        return self._runtime.clock() + self._limits.deadline >= head.expires - head.ttl * self._limits.ttl_margin
+
+
+def _retrieved(task: "asyncio.Task[Known]") -> None:
+    """Mark a background read's error as seen: the next call reads again and raises it if it lasts."""
+    if not task.cancelled():
+        task.exception()

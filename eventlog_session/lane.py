@@ -1,0 +1,111 @@
+"""
+One commit lane for each session: adds that arrive while a commit is under way go together in the next.
+
+Without it the writers of one process would race each other for the head's etag, and each race has one winner.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .core.draft import Draft
+from .limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of an intent: the version it made, or None where there was nothing to do; for a pop, the item."""
+
+    version: int | None
+    item: Any = None
+    is_text: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Intent:
+    """One call's wish: an event whose bytes are fixed, to be committed on whatever head there is then."""
+
+    draft: Draft
+    wants_item: bool = False
+    ttl: int | None = None
+    answer: "asyncio.Future[Answer]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    @property
+    def size(self) -> int:
+        """Bytes that it adds to a commit's request."""
+        return len(self.draft.value) + 256
+
+
+class Lane:
+    """Queues intents and hands them to *commit* in groups, one group at a time."""
+
+    def __init__(self, commit: Callable[[Sequence[Intent]], Awaitable[None]], limits: Limits) -> None:
+        self._commit = commit
+        self._limits = limits
+        self._queue: deque[Intent] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    async def submit(self, intent: Intent) -> Answer:
+        """
+        Return what became of *intent*.
+
+        A call that is cancelled before its intent was sent was never written. After that it settles first, for at most one
+        deadline: whoever cancelled finds the session in a state that will not change behind its back.
+        """
+        self._queue.append(intent)
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work(), name="eventlog: commit lane")
+        try:
+            return await asyncio.shield(intent.answer)
+        except asyncio.CancelledError:
+            if intent in self._queue:
+                self._queue.remove(intent)
+                intent.answer.cancel()
+            else:
+                await self._outlast(intent)
+            raise
+
+    async def settle(self) -> None:
+        """Wait until nothing is under way."""
+        while self._worker is not None and not self._worker.done():
+            await asyncio.wait({self._worker})
+
+    async def _outlast(self, intent: Intent) -> None:
+        """Wait for an intent under way through further cancellations, for at most one deadline."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._limits.deadline
+        while not intent.answer.done() and (left := end - loop.time()) > 0:
+            try:
+                await asyncio.wait({intent.answer}, timeout=left)
+            except asyncio.CancelledError:
+                continue
+        if intent.answer.done() and not intent.answer.cancelled():
+            intent.answer.exception()
+
+    async def _work(self) -> None:
+        while self._queue:
+            group = self._next_group()
+            try:
+                await self._commit(group)
+            except BaseException as error:
+                for intent in group:
+                    if not intent.answer.done():
+                        if isinstance(error, Exception):
+                            intent.answer.set_exception(error)
+                        else:
+                            intent.answer.cancel()
+                if not isinstance(error, Exception):
+                    raise
+
+    def _next_group(self) -> list[Intent]:
+        """Take from the queue what one commit holds."""
+        group: list[Intent] = []
+        size = 0
+        while self._queue and len(group) < self._limits.commit_events:
+            size += self._queue[0].size
+            if group and size > self._limits.request_bytes - self._limits.head_reserve:
+                break
+            group.append(self._queue.popleft())
+        return group

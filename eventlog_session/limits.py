@@ -1,0 +1,55 @@
+"""Every number that can be tuned, with its reason beside it. Sizes in bytes, times in seconds."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on what is written and held. The defaults fit every Dapr state store at once."""
+
+    deadline: float = 10.0
+    """One remote call. daprd sets none itself, so a call without one can hang for ever."""
+    commit_events: int = 32
+    """Events of one commit; with the head, a segment and index nodes it stays below Cosmos DB's 100 operations."""
+    request_bytes: int = 3 << 20
+    """One request or reply: daprd's limit is 4 MiB both ways, keys and framing included."""
+    head_reserve: int = 256 << 10
+    """Kept free in a commit's request for the head, a segment and index nodes."""
+    bulk_keys: int = 200
+    """Keys of one bulk read."""
+    inline_bytes: int = 4 << 10
+    """An event's items up to this size are repeated in the head; larger ones are read from the event's own key."""
+    tail_bytes: int = 8 << 10
+    """The head's raw tail is sealed when its items pass this: the tail is rewritten by every append."""
+    tail_events: int = 128
+    """The same for many tiny events, since each also costs an id and two times."""
+    carried_bytes: int = 12 << 10
+    """Compressed bytes of the segment that rides along in the head: about 140 items of 330 B in one round trip."""
+    value_bytes: int = 256 << 10
+    """One value: DynamoDB takes 400 KB. Larger events are split into parts of this size."""
+    event_bytes: int = 64 << 20
+    """One event, and one decompressed value: the bound on what a read may be made to allocate."""
+    recent_ids: int = 128
+    """Ids of the newest events that the head repeats, so that a doubtful commit is mostly resolved without a second read."""
+    index_fanout: int = 32
+    """References rolled up into one index node once a level of the head's index holds half as many again."""
+    cache_bytes: int = 64 << 20
+    """Decompressed immutable values kept for each store."""
+    ttl_margin: float = 1 / 8
+    """Share of the ttl before a head's expiry in which it is read again rather than written through."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How long a commit goes on. Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter")."""
+
+    budget: float = 30.0
+    """From the first attempt to giving up."""
+    first: float = 0.004
+    """Upper bound of the first back-off: about one commit's duration."""
+    cap: float = 0.128
+    """Upper bound of any back-off."""
+
+    def bound(self, attempt: int) -> float:
+        """Return the upper bound of the back-off after *attempt* (0 first) failed attempts."""
+        return min(self.cap, self.first * 2.0 ** min(attempt, 16))

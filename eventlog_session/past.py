@@ -1,0 +1,50 @@
+"""A session as it was."""
+
+from typing import TYPE_CHECKING, NoReturn
+
+from agents.memory.session import SessionABC
+
+from .errors import ReadOnlySession
+from .log import Point
+
+if TYPE_CHECKING:
+    from agents.items import TResponseInputItem
+
+    from .session import EventLogSession, SessionView
+
+
+class PastSession(SessionABC):
+    """
+    A session at a past point: reads like the session it was taken from did then, and refuses to be changed.
+
+    It is a valid ``session=`` for whatever only reads.
+    """
+
+    def __init__(self, session: "EventLogSession", point: Point) -> None:
+        self.session_id = session.session_id
+        self.session_settings = session.session_settings
+        self._session = session
+        self._point = point
+
+    async def get_items(self, limit: int | None = None) -> "list[TResponseInputItem]":
+        """Return the newest *limit* items as of the point, oldest first; as `EventLogSession.get_items` does of now."""
+        return (await self._session._view(limit, self._point)).items
+
+    async def read(self, limit: int | None = None) -> "SessionView":
+        """Return the items as of the point together with the version they stand at."""
+        return await self._session._view(limit, self._point)
+
+    async def add_items(self, items: "list[TResponseInputItem]") -> None:  # noqa: ARG002 the protocol's
+        """Raise ReadOnlySession."""
+        self._refuse()
+
+    async def pop_item(self) -> "TResponseInputItem | None":
+        """Raise ReadOnlySession."""
+        self._refuse()
+
+    async def clear_session(self) -> None:
+        """Raise ReadOnlySession."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise ReadOnlySession("the past can't be changed: add to, pop from or clear the session that at() was called on")

@@ -1,0 +1,177 @@
+"""Reading what a plan asks for: rounds of bulk reads until nothing is missing, through the store's cache."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import orjson
+from cachetools import LRUCache
+
+from .core import blob
+from .core.events import Event
+from .core.head import Head, Ref, node_refs
+from .core.keys import Keys, digest
+from .core.plan import Far, Loaded, collect, locate, plan, version_at
+from .core.run import Run
+from .errors import CorruptLog, UnsupportedFormat
+from .limits import Limits
+from .stores.base import Store
+
+_PAGES_AT_ONCE: Final = 4
+_caches: WeakKeyDictionary[Store, "LRUCache[str, Any]"] = WeakKeyDictionary()
+
+
+class Gone(Exception):
+    """A value that a head names is not in the store: the head has moved on since, or the log is damaged."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+class Reader:
+    """Reads one session's immutable values. All readers of a store share one cache, bounded in decompressed bytes."""
+
+    def __init__(self, store: Store, keys: Keys, limits: Limits) -> None:
+        self._store = store
+        self._keys = keys
+        self._limits = limits
+        cache = _caches.get(store)
+        if cache is None:
+            cache = _caches[store] = LRUCache(limits.cache_bytes, getsizeof=_weight)
+        self._cache = cache
+        self._prefix = keys.digest
+
+    async def read(self, head: Head, version: int, need: int, own: Loaded | None = None) -> tuple[list[Any], list[int]]:
+        """
+        Return the newest *need* items of the history at *version*, and the positions of those kept as text.
+
+        *own* holds values that are not in the store yet. Raises Gone, or CorruptLog for damaged bytes.
+        """
+        loaded = _Loaded(self._cache, self._prefix, own)
+        while True:
+            made = plan(head, loaded, version, need)
+            if not made.missing:
+                return collect(made, loaded)
+            await self._load(made.missing, loaded)
+
+    async def run_of(self, head: Head, version: int) -> Run:
+        """Return the run that holds *version*'s event."""
+        loaded = _Loaded(self._cache, self._prefix)
+        while isinstance(place := locate(head, loaded, version), Ref):
+            await self._load({place.name: place}, loaded)
+        return place
+
+    async def version_at(self, head: Head, time: int) -> int:
+        """Return the last version committed at *time* (microseconds since 1970) or before; 0 if there is none."""
+        loaded = _Loaded(self._cache, self._prefix)
+        while isinstance(found := version_at(head, loaded, time), Ref):
+            await self._load({found.name: found}, loaded)
+        return found
+
+    def remember(self, name: str, run: Run) -> None:
+        """Have the segment *name* in the cache: it was just written from *run*."""
+        _Loaded(self._cache, self._prefix).keep(name, run)
+
+    async def items_of(self, far: Far) -> bytes:
+        """Return a far event's items as a JSON array."""
+        loaded = _Loaded(self._cache, self._prefix)
+        if far.name not in loaded:
+            await self._load({far.name: far}, loaded)
+        data: bytes = loaded[far.name]
+        return data
+
+    async def _load(self, missing: Mapping[str, Ref | Far], loaded: "_Loaded") -> None:
+        """Read what is *missing* into *loaded* and the cache, a page at a time, a few pages at once."""
+        wanted = {name: self._keys_of(want) for name, want in missing.items()}
+        sizes = [
+            (key, want.size // len(wanted[name]))
+            for name, want in missing.items() for key in wanted[name]
+        ]  # fmt: skip
+        gate = asyncio.Semaphore(_PAGES_AT_ONCE)
+
+        async def page(keys: Sequence[str]) -> Mapping[str, bytes]:
+            async with gate:
+                return await self._store.get_many(keys)
+
+        found: dict[str, bytes] = {}
+        for part in await asyncio.gather(*(page(keys) for keys in self._pages(sizes))):
+            found.update(part)
+        for name, want in missing.items():
+            values = [found[key] if key in found else _gone(key) for key in wanted[name]]
+            try:
+                loaded.keep(name, self._decode(want, values))
+            except UnsupportedFormat as error:
+                raise UnsupportedFormat(f"{wanted[name][0]}: {error}") from error
+            except (CorruptLog, orjson.JSONDecodeError, KeyError) as error:
+                raise CorruptLog(f"{wanted[name][0]} is damaged: {error}; restore it from a backup") from error
+
+    def _keys_of(self, want: Ref | Far) -> list[str]:
+        if isinstance(want, Ref):
+            return [self._keys.node(want.name) if want.level else self._keys.segment(want.name)]
+        if want.parts:
+            return [self._keys.part(want.name, number) for number in range(want.parts)]
+        return [self._keys.event(want.name)]
+
+    def _pages(self, sizes: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
+        """Yield keys in pages that one bulk read can answer."""
+        keys: list[str] = []
+        total = 0
+        for key, size in sizes:
+            if keys and (total + size > self._limits.request_bytes or len(keys) == self._limits.bulk_keys):
+                yield keys
+                keys, total = [], 0
+            keys.append(key)
+            total += size + 256  # key, etag and framing
+        if keys:
+            yield keys
+
+    def _decode(self, want: Ref | Far, values: list[bytes]) -> Any:
+        limit = self._limits.event_bytes
+        if isinstance(want, Ref):
+            if digest(values[0]) != want.name:
+                raise CorruptLog("its bytes are not those it was named for")
+            data = blob.decompress(blob.from_value(values[0]), limit)
+            return node_refs(data) if want.level else Run.of(data)
+        if want.parts:
+            packed = b"".join(map(blob.from_part, values))
+            if digest(packed) != want.digest:
+                raise CorruptLog("its parts are not those that were written")
+            return orjson.dumps(orjson.loads(blob.decompress(packed, limit))["items"])
+        return Event.of(values[0]).items
+
+
+class _Loaded(Mapping[str, Any]):
+    """What one read has at hand: its own values and the shared cache's."""
+
+    def __init__(self, cache: "LRUCache[str, Any]", prefix: str, own: Loaded | None = None) -> None:
+        self._cache = cache
+        self._prefix = prefix
+        self._own = dict(own or {})
+
+    def keep(self, name: str, value: Any) -> None:
+        """Have *value* at hand for the rest of this read, and in the cache if it fits."""
+        self._own[name] = value
+        if _weight(value) <= self._cache.maxsize // 4:
+            self._cache[self._prefix + name] = value
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._own.get(name)
+        return self._cache[self._prefix + name] if value is None else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._own)
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+
+def _weight(value: Any) -> int:
+    if isinstance(value, Run):
+        return len(value.items) + 128 * len(value)
+    return len(value) if isinstance(value, bytes) else 256 * len(value)
+
+
+def _gone(key: str) -> bytes:
+    raise Gone(key)

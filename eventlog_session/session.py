@@ -1,0 +1,317 @@
+"""
+`EventLogSession`: a drop-in ``session=`` for the OpenAI Agents SDK, in the place of its `DaprSession`.
+
+Usage::
+
+    from eventlog_session import EventLogSession
+
+    async with EventLogSession.from_address(
+        "user-123", state_store_name="statestore", dapr_address="localhost:50001"
+    ) as session:
+        await Runner.run(agent, "Hello", session=session)
+
+    session = EventLogSession.from_url("user-123", url="sqlite:///conversations.db")  # nothing else to install or start
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
+
+import orjson
+from agents.memory.session import SessionABC
+from agents.memory.session_settings import SessionSettings, coerce_session_settings, resolve_session_limit
+
+from .core import items as codec
+from .errors import SessionClosed
+from .limits import Limits, Retry
+from .log import EventLog, Point
+from .opening import open_store
+from .past import PastSession
+from .runtime import Runtime
+from .stores.base import Store
+from .stores.dapr import DaprStore
+from .stores.sidecar import SidecarClient
+from .tracing import extensions
+
+if TYPE_CHECKING:
+    from agents.items import TResponseInputItem
+    from dapr.aio import clients
+
+ConsistencyLevel = Literal["eventual", "strong"]
+
+DAPR_CONSISTENCY_EVENTUAL: Final[ConsistencyLevel] = "eventual"
+DAPR_CONSISTENCY_STRONG: Final[ConsistencyLevel] = "strong"
+
+DaprClient = SidecarClient
+"""What `from_address` opens. Under the name that DaprSession's module has for it, since tests replace it there."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """Items, oldest first, and the version of the session that they stand at."""
+
+    items: "list[TResponseInputItem]"
+    version: int
+
+
+class EventLogSession(SessionABC):
+    """A conversation in a Dapr state store (or an embedded SQLite file), kept as an event log."""
+
+    session_settings: SessionSettings | None = None
+
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        state_store_name: str | None = None,
+        dapr_client: "clients.DaprClient | None" = None,
+        ttl: int | None = None,
+        consistency: ConsistencyLevel = DAPR_CONSISTENCY_EVENTUAL,
+        session_settings: SessionSettings | dict[str, Any] | None = None,
+        store: Store | None = None,
+        legacy: Literal["adopt", "ignore"] = "adopt",
+        limits: Limits = Limits(),
+        retry: Retry = Retry(),
+    ) -> None:
+        """
+        Make a session over a Dapr client of yours, which stays yours to close.
+
+        Args:
+            session_id: The conversation. Any string.
+            state_store_name: Name of the Dapr state store component.
+            dapr_client: A connected ``dapr.aio.clients.DaprClient``.
+            ttl: Seconds after the last change until the whole session expires. None follows what the session has; for a
+                new one that is: never.
+            consistency: Asked of writes. The head is always read with strong consistency.
+            session_settings: Its limit is the default of `get_items`.
+            store: Any `Store`, instead of *state_store_name* and *dapr_client*.
+            legacy: ``"adopt"`` goes on with what a `DaprSession` of this id left in the store; ``"ignore"`` does not look.
+            limits: Sizes, see `Limits`.
+            retry: How long a write goes on under contention and faults, see `Retry`.
+        """
+        if ttl is not None and (type(ttl) is not int or ttl <= 0):
+            raise ValueError(f"ttl must be a positive whole number of seconds or None, not {ttl!r}")
+        if store is None:
+            if state_store_name is None or dapr_client is None:
+                raise TypeError("EventLogSession needs state_store_name and dapr_client, or a store")
+            store = DaprStore.of(dapr_client, state_store_name, consistency=consistency)
+        self.session_id = session_id
+        self.session_settings = coerce_session_settings(session_settings) if session_settings is not None else SessionSettings()
+        self._store = store
+        self._dapr_client = dapr_client
+        self._ttl = ttl
+        self._adopt = legacy == "adopt"
+        self._limits = limits
+        self._retry = retry
+        self._runtime = Runtime()
+        self._owns_client = False
+        self._closed = False
+        self._client_released = False
+        self._closing = asyncio.Lock()
+        self._opened: tuple[asyncio.AbstractEventLoop, EventLog] | None = None
+
+    @classmethod
+    def from_address(
+        cls,
+        session_id: str,
+        *,
+        state_store_name: str,
+        dapr_address: str = "localhost:50001",
+        session_settings: SessionSettings | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """
+        Make a session over the Dapr sidecar at *dapr_address*, with a connection that it owns and closes.
+
+        Returns at once: it connects when it is first used, and unlike `DaprSession` needs no HTTP port. *kwargs* go to the
+        constructor. Sessions of one address share the connection.
+        """
+        client = DaprClient(address=dapr_address)
+        session = cls(
+            session_id,
+            state_store_name=state_store_name,
+            dapr_client=client,
+            session_settings=session_settings,
+            **kwargs,
+        )
+        session._owns_client = True
+        return session
+
+    @classmethod
+    def from_url(
+        cls,
+        session_id: str,
+        *,
+        url: str,
+        session_settings: SessionSettings | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """
+        Make a session over the store that *url* names, with a connection that it owns and closes.
+
+        ``sqlite:///file.db``, ``memory://`` (a fresh store each time) or ``dapr://host:port/statestore``. *kwargs* go to
+        the constructor. Raises ValueError for any other URL.
+        """
+        session = cls(session_id, store=open_store(url), session_settings=session_settings, **kwargs)
+        session._owns_client = True
+        return session
+
+    # ---- the SDK's protocol ----------------------------------------------------------------------------------------
+
+    async def get_items(self, limit: int | None = None) -> "list[TResponseInputItem]":
+        """
+        Return the newest *limit* items, oldest first.
+
+        None takes the limit of *session_settings*, or all. Zero and less is none.
+        """
+        return (await self._view(limit, None)).items
+
+    async def add_items(self, items: "list[TResponseInputItem]") -> None:
+        """
+        Append *items* as one event: all of them, or none.
+
+        Raises InvalidItem before anything is written; Conflict or Unavailable when nothing was; OutcomeUnknown when that
+        can't be told.
+        """
+        self._check_open()
+        if not items:
+            return
+        data, text = await self._encode(list(items))
+        log = await self._log()
+        await log.add(data, len(items), text, extensions(), self._ttl)
+
+    async def pop_item(self) -> "TResponseInputItem | None":
+        """Remove the newest item and return it; None when there is none."""
+        log = await self._log()
+        while True:
+            answer = await log.pop(extensions(), self._ttl)
+            if answer.version is None:
+                return None
+            read = await self._decode([answer.item], [0] if answer.is_text else [])
+            if read:  # else no item by this session's own reading: gone now, and the one before it is asked for
+                return read[0]
+
+    async def clear_session(self) -> None:
+        """Empty the history. What was there stays in the log, where `at` finds it: this does not erase."""
+        log = await self._log()
+        await log.clear(extensions(), self._ttl)
+
+    # ---- beyond the protocol ---------------------------------------------------------------------------------------
+
+    async def read(self, limit: int | None = None) -> SessionView:
+        """Return what `get_items` does, together with the version it stands at."""
+        return await self._view(limit, None)
+
+    def at(self, point: Point) -> PastSession:
+        """
+        Return the session as it was at *point*: a version, or an aware datetime for the last version by that moment.
+
+        Reading it costs what reading the present does. Reading raises NoSuchPoint for a version that is not there yet.
+        """
+        if isinstance(point, bool) or (not isinstance(point, int) and getattr(point, "tzinfo", None) is None):
+            raise ValueError("a point is a version or a datetime with a time zone")
+        return PastSession(self, point)
+
+    async def ping(self) -> bool:
+        """Return whether the store answers. Raises SessionClosed after `close`."""
+        async with self._closing:
+            self._check_open()
+        try:
+            await self._store.ping()
+        except Exception:  # noqa: BLE001 the question is whether it works; whatever happened, it does not
+            return False
+        return True
+
+    async def close(self) -> None:
+        """
+        Close what this session opened itself (`from_address`, `from_url`); with an injected client or store, do nothing.
+
+        The session is closed for good from the first attempt. A close that failed or was cancelled can be called again.
+        """
+        async with self._closing:
+            if not self._owns_client:
+                return
+            self._closed = True
+            if self._client_released:
+                return
+            if self._opened is not None and self._opened[0] is asyncio.get_running_loop():
+                await self._opened[1].settle()
+            await (self._dapr_client or self._store).close()
+            self._client_released = True
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    # ---- items as strings: overridden by subclasses that encrypt, redact or translate ------------------------------
+
+    async def _serialize_item(self, item: "TResponseInputItem") -> str:
+        """Return *item* as a string. A subclass that overrides this has its items kept as these strings."""
+        return json.dumps(item, separators=(",", ":"))
+
+    async def _deserialize_item(self, item: str) -> "TResponseInputItem":
+        """Return the item of a string. One that raises JSONDecodeError or TypeError is skipped, as `DaprSession` does."""
+        return cast("TResponseInputItem", json.loads(item))
+
+    async def _encode(self, items: Sequence[Any]) -> tuple[bytes, tuple[int, ...]]:
+        if self._overrides("_serialize_item"):
+            return codec.encode_texts([await self._serialize_item(item) for item in items])
+        return codec.encode(items)
+
+    async def _decode(self, items: list[Any], texts: Sequence[int]) -> "list[TResponseInputItem]":
+        """Return what the stored *items*, of which *texts* are kept as text, are to this session."""
+        own = self._overrides("_deserialize_item")
+        if not texts and not own:
+            return items
+        as_text = set(texts)
+        read: list[Any] = []
+        for position, item in enumerate(items):
+            try:
+                if position in as_text:
+                    read.append(await self._deserialize_item(item))
+                else:
+                    read.append(await self._deserialize_item(orjson.dumps(item).decode()) if own else item)
+            except (json.JSONDecodeError, TypeError):
+                continue
+        return read
+
+    def _overrides(self, method: str) -> bool:
+        return getattr(type(self), method) is not getattr(EventLogSession, method)
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    async def _view(self, limit: int | None, point: Point | None) -> SessionView:
+        """Return the newest *limit* valid items at *point*: one that this session can't read does not count."""
+        need = resolve_session_limit(limit, self.session_settings)
+        log = await self._log()
+        if need is not None and need <= 0:
+            view = await log.read(0, point)
+            return SessionView([], view.version)
+        wanted = need
+        while True:
+            view = await log.read(wanted, point)
+            read = await self._decode(view.items, view.texts)
+            if wanted is None or need is None or len(read) >= need or len(view.items) < wanted:
+                return SessionView(read if need is None else read[-need:], view.version)
+            point, wanted = view.version, wanted * 2
+
+    async def _log(self) -> EventLog:
+        """Return the log on the running loop. Raises SessionClosed; waits for a close under way to know."""
+        async with self._closing:
+            self._check_open()
+        loop = asyncio.get_running_loop()
+        if self._opened is None or self._opened[0] is not loop:
+            log = EventLog.of(
+                self._store, self.session_id, limits=self._limits, retry=self._retry, runtime=self._runtime,
+                adopt=self._adopt, verbatim=self._overrides("_deserialize_item"),
+            )  # fmt: skip
+            self._opened = loop, log
+        return self._opened[1]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SessionClosed(f"{type(self).__name__} is closed")

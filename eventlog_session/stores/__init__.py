@@ -1,0 +1,1 @@
+"""Stores behind one port: `base` is the port, the others implement it."""

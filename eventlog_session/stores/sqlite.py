@@ -1,0 +1,171 @@
+"""
+The embedded store: one SQLite file, no sidecar, no server. The default for a first try and for one machine.
+
+sqlite3 blocks, so one thread of its own holds the connection and every port call is one hop to it. WAL with full
+synchronisation: an acknowledged commit survives a power cut. Etags are 64 random bits, so none ever comes back.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+from time import time
+from typing import Self, TypeVar
+
+from ..errors import StoreRefused, Unavailable
+from .base import Committed, NotCommitted, Put, Traits, Value
+
+_T = TypeVar("_T")
+_TRAITS = Traits(atomic_create=True, keeps_bytes=True, trusted=True)
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS eventlog_values (
+    key TEXT PRIMARY KEY, value BLOB NOT NULL, etag TEXT NOT NULL, expires REAL
+) WITHOUT ROWID
+"""
+_UPSERT = """
+INSERT INTO eventlog_values VALUES (?, ?, lower(hex(randomblob(8))), ?)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value, etag = excluded.etag, expires = excluded.expires
+"""
+_LIVE = "(expires IS NULL OR expires > ?)"
+_VARIABLES = 500
+"""Keys in one statement; SQLite's own limit is 999 in old builds."""
+
+_open: dict[Path, "SQLiteStore"] = {}
+_open_lock = Lock()
+
+
+class SQLiteStore:
+    """A store in a SQLite file. Use `open`: within a process, all users of a file share one connection and its caches."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time, busy_timeout: float = 10.0) -> None:
+        self._path = path
+        self._clock = clock
+        self._busy_timeout = busy_timeout
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="eventlog-sqlite")
+        self._database: sqlite3.Connection | None = None
+        self._users = 1
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Return the store of the file at *path*, shared with whoever has it open; each opener closes it once."""
+        path = path.absolute()
+        with _open_lock:
+            store = _open.get(path)
+            if isinstance(store, cls):
+                store._users += 1
+                return store
+            opened = cls(path)
+            _open[path] = opened
+            return opened
+
+    @property
+    def identity(self) -> object:
+        return ("sqlite", self._path)
+
+    async def traits(self) -> Traits:
+        return _TRAITS
+
+    async def get(self, key: str) -> Value | None:
+        return await self._call(self._get, key)
+
+    async def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        return await self._call(self._get_many, keys)
+
+    async def commit(self, head: Put, etag: str | None, values: Sequence[Put]) -> Committed | NotCommitted:
+        try:
+            return await self._call(self._commit, head, etag, values)
+        except Unavailable as error:
+            return NotCommitted(error, sent=False)  # SQLite rolled back: a failed transaction leaves nothing behind
+
+    async def create(self, head: Put) -> None:
+        await self.commit(head, None, ())
+
+    async def put_many(self, values: Sequence[Put]) -> None:
+        await self._call(self._put_many, values)
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        await self._call(self._delete_many, keys)
+
+    async def ping(self) -> None:
+        await self._call(self._get, "ping")
+
+    async def close(self) -> None:
+        with _open_lock:
+            self._users -= 1
+            if self._users > 0:
+                return
+            if _open.get(self._path) is self:
+                del _open[self._path]
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        self._thread.shutdown(wait=False)
+
+    # ---- in the thread ---------------------------------------------------------------------------------------------
+
+    async def _call(self, work: Callable[..., _T], *args: object) -> _T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"SQLite can't use {self._path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise StoreRefused(f"{self._path} is not a usable SQLite database: {error}") from error
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._database is None:
+            database = sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False)
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute(_SCHEMA)
+            self._database = database
+        return self._database
+
+    def _disconnect(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _get(self, key: str) -> Value | None:
+        query = f"SELECT value, etag FROM eventlog_values WHERE key = ? AND {_LIVE}"  # noqa: S608 a constant
+        row = self._connected().execute(query, (key, self._clock())).fetchone()
+        return Value(*row) if row else None
+
+    def _get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        for start in range(0, len(keys), _VARIABLES):
+            some = keys[start : start + _VARIABLES]
+            marks = ",".join("?" * len(some))
+            query = f"SELECT key, value FROM eventlog_values WHERE key IN ({marks}) AND {_LIVE}"  # noqa: S608 question marks only
+            found.update(self._connected().execute(query, (*some, self._clock())).fetchall())
+        return found
+
+    def _commit(self, head: Put, etag: str | None, values: Sequence[Put]) -> Committed | NotCommitted:
+        database = self._connected()
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            current = self._get(head.key)
+            if etag != (current.etag if current else None):
+                database.execute("ROLLBACK")
+                return NotCommitted()
+            self._upsert((*values, head))
+            written = self._get(head.key)
+            database.execute("COMMIT")
+        except BaseException:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise
+        return Committed(written.etag if written else None)
+
+    def _upsert(self, values: Sequence[Put]) -> None:
+        now = self._clock()
+        rows = [(key, value, None if ttl is None else now + ttl) for key, value, ttl in values]
+        self._connected().executemany(_UPSERT, rows)
+
+    def _put_many(self, values: Sequence[Put]) -> None:
+        with self._connected() as database:
+            database.execute("BEGIN IMMEDIATE")
+            self._upsert(values)
+
+    def _delete_many(self, keys: Sequence[str]) -> None:
+        with self._connected() as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany("DELETE FROM eventlog_values WHERE key = ?", [(key,) for key in keys])
