@@ -28,7 +28,11 @@ class Legacy:
 
 
 def legacy_key(session_id: str) -> str:
-    """Return the key that `DaprSession` keeps the items of *session_id* under."""
+    """Return the key that `DaprSession` keeps the items of *session_id* under; "" for an id that no key can hold."""
+    try:
+        session_id.encode()
+    except UnicodeEncodeError:
+        return ""
     return f"{session_id}:messages"
 
 

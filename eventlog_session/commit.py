@@ -89,7 +89,7 @@ class Committer:
             except Gone as gone:
                 known, fresh = await self._moved_on(known, gone), True
             except Unavailable:
-                if self._expired(deadline):
+                if self._expired(deadline) or not self._heads.reached:  # never reached: more likely a wrong address
                     raise
                 await self._back_off(attempt)
                 known = None

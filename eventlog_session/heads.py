@@ -7,13 +7,12 @@ call: that read learns the etag that the next append needs, and an append then c
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from .adoption import Legacy, legacy_key, read_legacy
 from .core.head import Head
 from .core.keys import Keys
-from .errors import CorruptLog, EventLogError, ForkDetected, UnsupportedFormat
+from .errors import CorruptLog, ForkDetected, StoreRefused, UnsupportedFormat
 from .limits import Limits
 from .runtime import Runtime
 from .stores.base import Store, Value
@@ -51,10 +50,16 @@ class Heads:
         self._limits = limits
         self._runtime = runtime
         self._find_id = find_id
-        self._adopt = adopt
+        self._legacy_key = legacy_key(session_id) if adopt else ""
         self._verbatim = verbatim
         self._known: Known | None = None
         self._confirming: asyncio.Task[Known] | None = None
+        self._fork: ForkDetected | None = None
+
+    @property
+    def reached(self) -> bool:
+        """Whether the store has answered before."""
+        return self._known is not None
 
     async def current(self) -> tuple[Known, bool]:
         """
@@ -64,8 +69,7 @@ class Heads:
         """
         confirming, self._confirming = self._confirming, None
         if confirming is not None:
-            with suppress(EventLogError):  # read again below, where there is a caller to tell
-                await confirming
+            await asyncio.wait({confirming})  # its error is raised, or found again, by the read below
         known = self._known
         if known is None or known.etag is None or self._expiring(known.head):
             return await self.fresh(), True
@@ -77,8 +81,11 @@ class Heads:
 
         Raises Unavailable, CorruptLog, UnsupportedFormat, or ForkDetected when what was known no longer stands there.
         """
+        if self._fork is not None:
+            fork, self._fork = self._fork, None
+            raise fork
         before = self._known
-        if self._adopt and (before is None or before.head.version == 0):
+        if self._legacy_key and (before is None or before.head.version == 0):
             known = await self._read_with_legacy(before)
         else:
             known = self._parse(await self._store.get(self._keys.head), before)
@@ -94,12 +101,7 @@ class Heads:
     def _learn(self, known: Known, before: Known | None) -> None:
         """Remember what was just read, unless a commit has gone beyond it since *before* was all there was."""
         now = self._known
-        if (
-            now is before
-            or now is None
-            or now.head.generation != known.head.generation
-            or now.head.version <= known.head.version
-        ):
+        if now is before or now is None or _goes_on(now.head, known.head):
             self._known = known
 
     def committed(self, known: Known) -> None:
@@ -107,16 +109,18 @@ class Heads:
         self._known = known
         if known.etag is None:
             self._confirming = asyncio.create_task(self.fresh(), name="eventlog: read the head after a commit")
-            self._confirming.add_done_callback(_retrieved)
+            self._confirming.add_done_callback(self._confirmed)
 
     async def settle(self) -> None:
         """Wait for the read in the background, if there is one."""
         if self._confirming is not None:
             await asyncio.wait({self._confirming})
 
-    def forget(self) -> None:
-        """Start from the store with the next call."""
-        self._known = None
+    def _confirmed(self, task: "asyncio.Task[Known]") -> None:
+        """Keep what a background read found amiss for the next call to raise; what is just unreachable is read again then."""
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, ForkDetected):
+            self._fork = error
 
     async def _read_with_legacy(self, before: Known | None) -> Known:
         """
@@ -124,8 +128,8 @@ class Heads:
 
         Where there is one, the search is called off: a history that was taken over is kept, and may be megabytes.
         """
-        key = legacy_key(self.session_id)
-        search = asyncio.create_task(self._store.get(key))
+        key = self._legacy_key
+        search = asyncio.create_task(self._legacy(key))
         try:
             known = self._parse(await self._store.get(self._keys.head), before)
             if known.head.version:
@@ -137,6 +141,12 @@ class Heads:
         if legacy is not None and await self._store.get(self._keys.adopted) is not None:
             legacy = None  # taken over once already, by a session that has expired since
         return replace(known, legacy=legacy)
+
+    async def _legacy(self, key: str) -> Value | None:
+        try:
+            return await self._store.get(key)
+        except StoreRefused:
+            return None  # a key that the store does not take is one that DaprSession could not have written
 
     def _parse(self, value: Value | None, before: Known | None) -> Known:
         if value is None:
@@ -177,7 +187,5 @@ class Heads:
         return self._runtime.clock() + self._limits.deadline >= head.expires - head.ttl * self._limits.ttl_margin
 
 
-def _retrieved(task: "asyncio.Task[Known]") -> None:
-    """Mark a background read's error as seen: the next call reads again and raises it if it lasts."""
-    if not task.cancelled():
-        task.exception()
+def _goes_on(now: Head, then: Head) -> bool:
+    return now.generation == then.generation and now.version <= then.version

@@ -69,18 +69,25 @@ def seal(head: Head, keys: Keys, limits: Limits, *, binary: bool) -> Sealed:
         carried = carry(tail)
     if len(carried.frame) > limits.carried_bytes:  # a tail that alone is too much to carry
         full.append(carried)
+    kept = None if carried in full else carried
     segments = [(*_segment(one, binary), one.run) for one in full]
     index, nodes = _roll_up((*head.index, *(ref for ref, _, _ in segments)), limits.index_fanout, binary)
     moved = replace(
         head,
         index=index,
-        carried=None if carried in full else carried,
+        carried=kept,
         tail=Run(head.version + 1, head.length),
-        recent=(head.recent + tail.ids)[-limits.recent_ids * ID_LENGTH :],
+        recent=_recent(head.recent, full, kept, limits.recent_ids),
     )
     puts = {keys.segment(ref.name): value for ref, value, _ in segments}
     puts.update((keys.node(name), value) for name, value in nodes)
     return Sealed(moved, puts, {ref.name: run for ref, _, run in segments})
+
+
+def _recent(recent: str, full: Iterable[Carried], kept: Carried | None, ids: int) -> str:
+    """Return the ids that the head repeats beside those it carries, so that it always knows the newest *ids* events."""
+    room = max(0, ids - (len(kept.run) if kept else 0)) * ID_LENGTH
+    return (recent + "".join(one.run.ids for one in full))[-room:] if room else ""
 
 
 def _segment(carried: Carried, binary: bool) -> tuple[Ref, bytes]:

@@ -14,7 +14,7 @@ The head: the only key of a session that ever changes, and the only thing that s
     s session id          g generation        c, u created and updated, in microseconds since 1970
     v version             n length            h hash chain: BLAKE2b(chain before, event's bytes)
     d ttl in seconds      e when the first value that it names expires, in seconds since 1970
-    r ids of the newest events that are no longer in the tail
+    r ids of the newest events that are neither in the tail nor carried
     x the index: a row for each reference       z carried run, as base64 of a zstd frame
     w version up to which events' own keys were deleted, their segments standing
     t columns of the tail, without its ids' run of versions: see `run`
@@ -111,9 +111,10 @@ class Head:
 
     def recent_id(self, version: int) -> str | None:
         """Return the id of the event that makes *version*, or None when the head no longer repeats it."""
-        if version >= self.tail.first:
-            return self.tail.id_of(version) if version <= self.version else None
-        start = len(self.recent) - (self.tail.first - version) * ID_LENGTH
+        for run in (self.tail, self.carried.run if self.carried else self.tail):
+            if version >= run.first:
+                return run.id_of(version) if version <= self.version else None
+        start = len(self.recent) - (run.first - version) * ID_LENGTH
         return self.recent[start : start + ID_LENGTH] if start >= 0 else None
 
     def to_bytes(self) -> bytes:

@@ -20,6 +20,7 @@ from hashlib import blake2b
 from .events import SOURCE_PREFIX
 
 ID_LENGTH = 16
+_OPENING = "evl:{"
 
 
 def digest(data: bytes) -> str:
@@ -33,8 +34,8 @@ def mint(random_bytes: bytes) -> str:
 
 
 def partition(key: str) -> str:
-    """Return the part of *key* that all keys of its session share and no other session's have."""
-    return key[key.index("{") + 1 : key.index("}")]
+    """Return the part of *key* that all keys of its session share and no other session's have; "" for a key not ours."""
+    return key[len(_OPENING) : key.index("}")] if key.startswith(_OPENING) else ""
 
 
 class Keys:
@@ -45,7 +46,7 @@ class Keys:
     def __init__(self, session_id: str) -> None:
         # surrogatepass: a lone surrogate is a legal character of a Python string, so of an id
         self.digest = digest(session_id.encode("utf-8", "surrogatepass"))
-        self._prefix = f"evl:{{{self.digest}}}:"
+        self._prefix = f"{_OPENING}{self.digest}}}:"
         self.head = self._prefix + "h"
         self.adopted = self._prefix + "a"
         self.source = SOURCE_PREFIX + self.digest

@@ -113,18 +113,14 @@ class DaprStore:
         return self._profile.traits
 
     async def get(self, key: str) -> Value | None:
-        request = api_v1.GetStateRequest(
-            store_name=self._name, key=key, consistency=_STRONG, metadata={"partitionKey": _partition(key)}
-        )
+        request = api_v1.GetStateRequest(store_name=self._name, key=key, consistency=_STRONG, metadata=_partition(key))
         reply = await self._call("GetState", request)
         return Value(_plain(reply.data), reply.etag) if reply.data else None
 
     async def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         if not keys:
             return {}
-        request = api_v1.GetBulkStateRequest(
-            store_name=self._name, keys=keys, parallelism=0, metadata={"partitionKey": _partition(keys[0])}
-        )
+        request = api_v1.GetBulkStateRequest(store_name=self._name, keys=keys, parallelism=0, metadata=_partition(keys[0]))
         try:
             reply = await self._call("GetBulkState", request)
         except _TooLarge:
@@ -148,7 +144,7 @@ class DaprStore:
         request = api_v1.ExecuteStateTransactionRequest(
             storeName=self._name,
             operations=[api_v1.TransactionalStateOperation(operationType="upsert", request=item) for item in items],
-            metadata={"partitionKey": _partition(head.key)},
+            metadata=_partition(head.key),
         )
         try:
             await self._call("ExecuteStateTransaction", request)
@@ -175,7 +171,7 @@ class DaprStore:
         await self._call("SaveState", api_v1.SaveStateRequest(store_name=self._name, states=items))
 
     async def delete_many(self, keys: Sequence[str]) -> None:
-        states = [common_v1.StateItem(key=key, metadata={"partitionKey": _partition(key)}) for key in keys]
+        states = [common_v1.StateItem(key=key, metadata=_partition(key)) for key in keys]
         await self._call("DeleteBulkState", api_v1.DeleteBulkStateRequest(store_name=self._name, states=states))
 
     async def ping(self) -> None:
@@ -186,7 +182,7 @@ class DaprStore:
         await self._client.close()  # type: ignore[no-untyped-call]
 
     def _item(self, put: Put, *, etag: str | None = None, first_write: bool = False) -> Any:
-        metadata = {"partitionKey": _partition(put.key)}
+        metadata = _partition(put.key)
         if put.ttl is not None:
             metadata["ttlInSeconds"] = str(put.ttl)
         conditional = first_write or etag is not None
@@ -226,8 +222,10 @@ class _TooLarge(StoreRefused):
     """A message was larger than daprd's limit (4 MiB by default)."""
 
 
-def _partition(key: str) -> str:
-    return partition(key) if "{" in key else key
+def _partition(key: str) -> dict[str, str]:
+    """Return the request metadata that puts a session's keys into one partition (Cosmos DB); none for keys not ours."""
+    name = partition(key)
+    return {"partitionKey": name} if name else {}
 
 
 def _plain(data: bytes) -> bytes:
