@@ -3,7 +3,7 @@
 ::
 
     EventLogError
-    ├── InvalidItem        (ValueError)       the item is not JSON. Fix the item; nothing was written.
+    ├── InvalidItem (ValueError, TypeError)   the item is not JSON. Fix the item; nothing was written.
     ├── Conflict                              another writer won every race. Nothing was written; call again.
     ├── Unavailable        (ConnectionError)  the store can't be reached. Nothing was written; call again later.
     ├── StoreRefused                          the store rejects the request itself. Fix the configuration.
@@ -24,8 +24,12 @@ class EventLogError(Exception):
     """Base of every error that this library raises on purpose."""
 
 
-class InvalidItem(EventLogError, ValueError):
-    """An item can't be stored as JSON without changing it; nothing was written. Fix the item."""
+class InvalidItem(EventLogError, ValueError, TypeError):
+    """
+    An item can't be stored as JSON without changing it; nothing was written. Fix the item.
+
+    Both errors that `json.dumps` raises, and with it the SDK's own sessions, for whoever catches either.
+    """
 
 
 class Conflict(EventLogError):

@@ -65,19 +65,27 @@ class Heads:
         """
         Return a head to commit on, and whether it was read just now.
 
-        It is the one remembered if its etag is known and it can't have expired.
+        It is the one remembered if its etag is known and it can't have expired, or if there was none: a commit creates the
+        head only if that still is so.
         """
         confirming, self._confirming = self._confirming, None
         if confirming is not None:
             await asyncio.wait({confirming})  # its error is raised, or found again, by the read below
         known = self._known
-        if known is None or known.etag is None or self._expiring(known.head):
+        if known is None or known.legacy is not None or self._expiring(known.head):
+            return await self.fresh(eager=True), True
+        if known.etag is None and not known.absent:
             return await self.fresh(), True
         return known, False
 
-    async def fresh(self) -> Known:
+    async def fresh(self, *, eager: bool = False) -> Known:
         """
-        Return the head as it stands in the store now. One round trip.
+        Return the head as it stands in the store now.
+
+        One round trip, and where there is none a second for a `DaprSession`'s history; *eager* asks for both at once.
+
+        Readers are not eager: a second call at once costs every cold read of an existing session 10 to 16 %, measured on
+        Redis and PostgreSQL, to save a trip once in a session's life.
 
         Raises Unavailable, CorruptLog, UnsupportedFormat, or ForkDetected when what was known no longer stands there.
         """
@@ -85,10 +93,7 @@ class Heads:
             fork, self._fork = self._fork, None
             raise fork
         before = self._known
-        if self._legacy_key and (before is None or before.head.version == 0):
-            known = await self._read_with_legacy(before)
-        else:
-            known = self._parse(await self._store.get(self._keys.head), before)
+        known = await self._read(before, eager=eager)
         if before is not None and before.head.version and known.head is not before.head:
             try:
                 await self._check(before.head, known.head)
@@ -122,31 +127,33 @@ class Heads:
         if isinstance(error, ForkDetected):
             self._fork = error
 
-    async def _read_with_legacy(self, before: Known | None) -> Known:
-        """
-        Read the head, and in the same trip look for a `DaprSession`'s history, which matters until there is an event.
-
-        Where there is one, the search is called off: a history that was taken over is kept, and may be megabytes.
-        """
-        key = self._legacy_key
-        search = asyncio.create_task(self._legacy(key))
+    async def _read(self, before: Known | None, *, eager: bool) -> Known:
+        """Read the head, and what a `DaprSession` left if the log has no event yet; looked for until found missing once."""
+        looked = before is not None and before.head.version == 0 and before.legacy is None
+        if not self._legacy_key or looked or (before is not None and before.head.version):
+            return self._parse(await self._store.get(self._keys.head), before)
+        search = asyncio.create_task(self._find_legacy()) if eager else None
         try:
             known = self._parse(await self._store.get(self._keys.head), before)
-            if known.head.version:
-                return known
-            found = await search
+            if known.head.version == 0:
+                known = replace(known, legacy=await (search or self._find_legacy()))
+            return known
         finally:
-            search.cancel()
-        legacy = read_legacy(found.data if found else None, key, verbatim=self._verbatim)
-        if legacy is not None and await self._store.get(self._keys.adopted) is not None:
-            legacy = None  # taken over once already, by a session that has expired since
-        return replace(known, legacy=legacy)
+            if search is not None and not search.done():
+                search.cancel()  # a history that was taken over is kept, and may be megabytes
+            elif search is not None and not search.cancelled():
+                search.exception()  # not asked for any more
 
-    async def _legacy(self, key: str) -> Value | None:
+    async def _find_legacy(self) -> Legacy | None:
+        """Return what a `DaprSession` left, unless a session that has expired since took it over already."""
         try:
-            return await self._store.get(key)
+            found = await self._store.get(self._legacy_key)
         except StoreRefused:
             return None  # a key that the store does not take is one that DaprSession could not have written
+        legacy = read_legacy(found.data if found else None, self._legacy_key, verbatim=self._verbatim)
+        if legacy is not None and await self._store.get(self._keys.adopted) is not None:
+            return None
+        return legacy
 
     def _parse(self, value: Value | None, before: Known | None) -> Known:
         if value is None:

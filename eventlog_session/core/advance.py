@@ -71,7 +71,7 @@ def seal(head: Head, keys: Keys, limits: Limits, *, binary: bool) -> Sealed:
         full.append(carried)
     kept = None if carried in full else carried
     segments = [(*_segment(one, binary), one.run) for one in full]
-    index, nodes = _roll_up((*head.index, *(ref for ref, _, _ in segments)), limits.index_fanout, binary)
+    index, nodes = _roll_up((*head.index, *(ref for ref, _, _ in segments)), limits, binary)
     moved = replace(
         head,
         index=index,
@@ -99,7 +99,7 @@ def _segment(carried: Carried, binary: bool) -> tuple[Ref, bytes]:
     return Ref(digest(value), 0, run.first, len(run), len(value), *times, base, pops, adds, run.lengths()[-1]), value
 
 
-def _roll_up(index: tuple[Ref, ...], fanout: int, binary: bool) -> tuple[tuple[Ref, ...], list[tuple[str, bytes]]]:
+def _roll_up(index: tuple[Ref, ...], limits: Limits, binary: bool) -> tuple[tuple[Ref, ...], list[tuple[str, bytes]]]:
     """Return the index with no level above its bound, and the new nodes' names and bytes."""
     nodes: list[tuple[str, bytes]] = []
     level = 0
@@ -107,8 +107,9 @@ def _roll_up(index: tuple[Ref, ...], fanout: int, binary: bool) -> tuple[tuple[R
         same = [ref for ref in index if ref.level == level]
         if not same:
             return index, nodes
-        if len(same) >= fanout + fanout // 2:
-            rolled = tuple(same[:fanout])  # the oldest of the level; all older references are of higher levels
+        bound = limits.index_nodes if level else limits.index_segments
+        if len(same) >= bound:
+            rolled = tuple(same[: bound // 2])  # the oldest of the level; all older references are of higher levels
             node, value = _node(rolled, binary)
             nodes.append((node.name, value))
             older = tuple(ref for ref in index if ref.first < node.first)

@@ -15,7 +15,7 @@ The head: the only key of a session that ever changes, and the only thing that s
     v version             n length            h hash chain: BLAKE2b(chain before, event's bytes)
     d ttl in seconds      e when the first value that it names expires, in seconds since 1970
     r ids of the newest events that are neither in the tail nor carried
-    x the index: a row for each reference       z carried run, as base64 of a zstd frame
+    x the index, a row for each `Ref`           z carried run, as base64 of a zstd frame
     w version up to which events' own keys were deleted, their segments standing
     t columns of the tail, without its ids' run of versions: see `run`
 
@@ -124,7 +124,7 @@ class Head:
             **self.extra,
             "s": self.session_id if self.session_id.isascii() else orjson.Fragment(_ascii(self.session_id)),
             "g": self.generation, "c": self.created, "u": self.updated, "v": self.version, "n": self.length,
-            "h": self.chain, "r": self.recent, "x": _rows(self.index), "t": tail,
+            "h": self.chain, "r": self.recent, "x": _rows(self.index, self.created), "t": tail,
         }  # fmt: skip
         if self.ttl is not None:
             fields["d"] = self.ttl
@@ -151,7 +151,6 @@ class Head:
             return cls(
                 session_id=_session_id(fields.pop("s")),
                 generation=fields.pop("g"),
-                created=fields.pop("c"),
                 updated=fields.pop("u"),
                 version=fields.pop("v"),
                 length=fields.pop("n"),
@@ -159,13 +158,16 @@ class Head:
                 ttl=fields.pop("d", None),
                 values_expire=fields.pop("e", None),
                 recent=fields.pop("r"),
-                index=tuple(Ref(*row) for row in fields.pop("x")),
+                index=_refs(fields.pop("x"), fields["c"], 1),
                 carried=carried,
                 swept=fields.pop("w", 0),
                 tail=Run.of_columns(fields.pop("t"), items),
+                created=fields.pop("c"),
                 extra=fields,
             )._checked()
-        except (KeyError, TypeError, AttributeError) as error:
+        except CorruptLog:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptLog("not the fields of a head") from error
 
     def _checked(self) -> "Head":
@@ -186,20 +188,32 @@ class Head:
 
 def node_bytes(refs: tuple[Ref, ...]) -> bytes:
     """Return an index node naming *refs*, before compression."""
-    return frame("node", {"x": _rows(refs)}, b"")
+    return frame("node", {"v": refs[0].first, "c": refs[0].began, "x": _rows(refs, refs[0].began)}, b"")
 
 
 def node_refs(value: bytes) -> tuple[Ref, ...]:
     """Return what `node_bytes` gave *value* for. Raises CorruptLog or UnsupportedFormat."""
     fields, _ = unframe("node", value)
     try:
-        return tuple(Ref(*row) for row in fields["x"])
-    except (KeyError, TypeError) as error:
+        return _refs(fields["x"], fields["c"], fields["v"])
+    except (KeyError, TypeError, ValueError) as error:
         raise CorruptLog("not an index node") from error
 
 
-def _rows(refs: tuple[Ref, ...]) -> list[tuple[Any, ...]]:
-    return [tuple(ref) for ref in refs]  # orjson writes tuples, not their subclasses
+def _rows(refs: tuple[Ref, ...], origin: int) -> list[list[Any]]:
+    """Return *refs* as they are stored: first versions follow from one another, times are counted from *origin*."""
+    return [
+        [name, level, events, size, began - origin, ended - began, *effect]
+        for name, level, _, events, size, began, ended, *effect in refs
+    ]
+
+
+def _refs(rows: Any, origin: int, first: int) -> tuple[Ref, ...]:
+    refs: list[Ref] = []
+    for name, level, events, size, since, lasted, *effect in rows:
+        refs.append(Ref(name, level, first, events, size, origin + since, origin + since + lasted, *effect))
+        first += events
+    return tuple(refs)
 
 
 def carry(run: Run) -> Carried:

@@ -152,7 +152,7 @@ def _over(ref: Ref, cursor: _Cursor, made: Plan) -> None:
 
 def _across(run: Run, cursor: _Cursor, made: Plan) -> None:
     """Cut what is wanted from a run in which every event just adds."""
-    total = run.cuts()[0][cursor.version - run.first + 1]
+    total = run.inline if cursor.version == run.last else run.cuts()[0][cursor.version - run.first + 1]
     low, high = _consume(cursor, total)
     if low < high:
         made.take(run, low, high)

@@ -123,6 +123,11 @@ class Run:
             self._plain = not any(odd.keys() - {"x", "s"} for odd in self.odd.values())
         return self._plain
 
+    @property
+    def inline(self) -> int:
+        """How many items are in here."""
+        return self.cuts()[0][-1] if self.odd else sum(self.counts)
+
     def cuts(self) -> tuple[list[int], list[int]]:
         """Return, for each event and for the end, how many items and how many bytes of the array stand before it."""
         if self._cuts is None:
@@ -133,9 +138,9 @@ class Run:
 
     def slice(self, low: int, high: int) -> list[Any]:
         """Return the inline items from position *low* up to *high*, freshly parsed; those kept as text as strings."""
-        items, starts = self.cuts()
-        if low == 0 and high == items[-1]:
+        if low == 0 and high == self.inline:
             return orjson.loads(b"[%s]" % self.items)  # type: ignore[no-any-return]
+        items, starts = self.cuts()
         begin = bisect_right(items, low) - 1
         end = bisect_right(items, high - 1)
         found: list[Any] = orjson.loads(b"[%s]" % self.items[starts[begin] : starts[end] - 1])
