@@ -38,20 +38,22 @@ sdk-tests: .stamps/dev ## the Agents SDK's own session tests, from its sdist, ag
 dev: .stamps/dev
 
 .venv:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q --upgrade "pip>=25.1"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	@echo "setting up .venv (about a minute the first time)" >&2
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install -q --upgrade "pip>=25.1"
 
 .stamps/package: .venv pyproject.toml $(shell find eventlog_session -name '*.py' 2>/dev/null)
-	$(BIN)/pip install -q .
+	@$(BIN)/pip install -q .
 	@mkdir -p .stamps && touch $@
 
 .stamps/servers: .venv pyproject.toml
-	$(BIN)/pip install -q --group servers .
+	@$(BIN)/pip install -q --group servers .
 	@mkdir -p .stamps && touch $@
 
 .stamps/dev: .venv pyproject.toml
-	$(BIN)/pip install -q --group dev .
+	@echo "installing what the tests need" >&2
+	@$(BIN)/pip install -q --group dev .
 	@mkdir -p .stamps && touch $@
 
 clean:

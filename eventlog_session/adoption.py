@@ -33,7 +33,7 @@ def legacy_key(session_id: str) -> str:
         session_id.encode()
     except UnicodeEncodeError:
         return ""
-    return f"{session_id}:messages"
+    return "" if "\0" in session_id else f"{session_id}:messages"  # PostgreSQL fails on a NUL as if it were down
 
 
 def read_legacy(value: bytes | None, key: str, *, verbatim: bool) -> Legacy | None:
@@ -73,5 +73,8 @@ def _entry(entry: Any, verbatim: bool) -> tuple[bytes, bool]:
             except (ValueError, InvalidItem):
                 pass  # left as it is, for _deserialize_item to skip
         return orjson.dumps(entry.encode("utf-8", "replace").decode()), True
-    data, text = codec.encode([entry])
+    try:
+        data, text = codec.encode([entry])
+    except InvalidItem:  # json.loads takes what JSON does not, NaN for one
+        return orjson.dumps(json.dumps(entry)), True
     return data[1:-1], bool(text)

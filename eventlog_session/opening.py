@@ -21,6 +21,8 @@ def open_store(url: str) -> Store:
     Raises ValueError for any other URL.
     """
     parts = urlsplit(url)
+    if parts.query or parts.fragment or parts.path == "/:memory:":  # read past, they would surprise later
+        parts = parts._replace(scheme="")
     if parts.scheme == "memory" and not parts.netloc and parts.path in ("", "/"):
         return MemoryStore()
     if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:

@@ -17,6 +17,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
 import orjson
@@ -25,6 +26,7 @@ from agents.memory.session_settings import SessionSettings, coerce_session_setti
 
 from .core import items as codec
 from .errors import SessionClosed
+from .gate import Gate
 from .limits import Limits, Retry
 from .log import EventLog, Point
 from .opening import open_store
@@ -109,7 +111,7 @@ class EventLogSession(SessionABC):
         self._owns_client = False
         self._closed = False
         self._client_released = False
-        self._closing = asyncio.Lock()
+        self._gate = Gate()
         self._opened: tuple[asyncio.AbstractEventLoop, EventLog] | None = None
 
     @classmethod
@@ -178,25 +180,29 @@ class EventLogSession(SessionABC):
         self._check_open()
         if not items:
             return
-        data, text = await self._encode(list(items))
+        items = list(items)
         log = await self._log()
-        await log.add(data, len(items), text, extensions(), self._ttl)
+        with self._gate.inside():
+            data, text = await self._encode(items)
+            await log.add(data, len(items), text, extensions(), self._ttl)
 
     async def pop_item(self) -> "TResponseInputItem | None":
         """Remove the newest item and return it; None when there is none."""
         log = await self._log()
-        while True:
-            answer = await log.pop(extensions(), self._ttl)
-            if answer.version is None:
-                return None
-            read = await self._decode([answer.item], [0] if answer.is_text else [])
-            if read:  # else no item by this session's own reading: gone now, and the one before it is asked for
-                return read[0]
+        with self._gate.inside():
+            while True:
+                answer = await log.pop(extensions(), self._ttl)
+                if answer.version is None:
+                    return None
+                read = await self._decode([answer.item], [0] if answer.is_text else [])
+                if read:  # else no item by this session's own reading: gone now, and the one before it is asked for
+                    return read[0]
 
     async def clear_session(self) -> None:
         """Empty the history. What was there stays in the log, where `at` finds it: this does not erase."""
         log = await self._log()
-        await log.clear(extensions(), self._ttl)
+        with self._gate.inside():
+            await log.clear(extensions(), self._ttl)
 
     # ---- beyond the protocol ---------------------------------------------------------------------------------------
 
@@ -210,19 +216,20 @@ class EventLogSession(SessionABC):
 
         Reading it costs what reading the present does. Reading raises NoSuchPoint for a version that is not there yet.
         """
-        if isinstance(point, bool) or (not isinstance(point, int) and getattr(point, "tzinfo", None) is None):
+        if not (type(point) is int or (isinstance(point, datetime) and point.tzinfo is not None)):
             raise ValueError("a point is a version or a datetime with a time zone")
         return PastSession(self, point)
 
     async def ping(self) -> bool:
         """Return whether the store answers. Raises SessionClosed after `close`."""
-        async with self._closing:
+        async with self._gate.lock:
             self._check_open()
-        try:
-            await self._store.ping()
-        except Exception:  # noqa: BLE001 the question is whether it works; whatever happened, it does not
-            return False
-        return True
+        with self._gate.inside():
+            try:
+                await self._store.ping()
+            except Exception:  # noqa: BLE001 the question is whether it works; whatever happened, it does not
+                return False
+            return True
 
     async def close(self) -> None:
         """
@@ -230,12 +237,13 @@ class EventLogSession(SessionABC):
 
         The session is closed for good from the first attempt. A close that failed or was cancelled can be called again.
         """
-        async with self._closing:
+        async with self._gate.lock:
             if not self._owns_client:
                 return
             self._closed = True
             if self._client_released:
                 return
+            await self._gate.empty()
             if self._opened is not None and self._opened[0] is asyncio.get_running_loop():
                 await self._opened[1].settle()
             await (self._dapr_client or self._store).close()
@@ -288,6 +296,10 @@ class EventLogSession(SessionABC):
         """Return the newest *limit* valid items at *point*: one that this session can't read does not count."""
         need = resolve_session_limit(limit, self.session_settings)
         log = await self._log()
+        with self._gate.inside():
+            return await self._newest(log, need, point)
+
+    async def _newest(self, log: EventLog, need: int | None, point: Point | None) -> SessionView:
         if need is not None and need <= 0:
             view = await log.read(0, point)
             return SessionView([], view.version)
@@ -297,11 +309,12 @@ class EventLogSession(SessionABC):
             read = await self._decode(view.items, view.texts)
             if wanted is None or need is None or len(read) >= need or len(view.items) < wanted:
                 return SessionView(read if need is None else read[-need:], view.version)
-            point, wanted = view.version, wanted * 2
+            # version 0 with items is a DaprSession's history, which only the present has
+            point, wanted = view.version or point, wanted * 2
 
     async def _log(self) -> EventLog:
         """Return the log on the running loop. Raises SessionClosed; waits for a close under way to know."""
-        async with self._closing:
+        async with self._gate.lock:
             self._check_open()
         loop = asyncio.get_running_loop()
         if self._opened is None or self._opened[0] is not loop:

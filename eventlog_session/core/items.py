@@ -49,6 +49,8 @@ def encode(items: Sequence[Any]) -> tuple[bytes, tuple[int, ...]]:
 def encode_texts(texts: Iterable[str]) -> tuple[bytes, tuple[int, ...]]:
     """Return strings that a session's own ``_serialize_item`` made, as `encode` does, all of them kept as text."""
     strings = list(texts)
+    if not all(isinstance(text, str) for text in strings):
+        raise InvalidItem("_serialize_item must return a string")
     try:
         return orjson.dumps(strings), tuple(range(len(strings)))
     except TypeError as error:

@@ -6,6 +6,7 @@ transaction, no deadline, no bulk delete, and retries that print. What daprd and
 measured (daprd 1.18, components-contrib 1.18); ``PROFILES`` says which component earns which trust.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -92,12 +93,13 @@ class DaprStore:
     def of(cls, client: DaprClient, name: str, *, consistency: str = "eventual") -> "DaprStore":
         """Return the store *name* behind *client*, shared with whoever has it from the same client or address."""
         store = cls(client, name, consistency=consistency)
-        return _stores.setdefault((store.identity, consistency), store)
+        return _stores.setdefault(store.identity, store)
 
     @property
     def identity(self) -> object:
+        # the connection, not its address: one that was closed is not the one opened after it
         client = self._client
-        return ("dapr", client.connection.address if isinstance(client, SidecarClient) else id(client), self._name)
+        return ("dapr", id(client.connection if isinstance(client, SidecarClient) else client), self._name, self._consistency)
 
     async def traits(self) -> Traits:
         if not self._known:
@@ -176,7 +178,7 @@ class DaprStore:
 
     async def ping(self) -> None:
         # through the client, as DaprSession does: it may be one that a test has put in
-        await self._client.get_state(store_name=self._name, key="__ping__")
+        await asyncio.wait_for(self._client.get_state(store_name=self._name, key="__ping__"), self._deadline)
 
     async def close(self) -> None:
         await self._client.close()  # type: ignore[no-untyped-call]

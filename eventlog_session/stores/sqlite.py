@@ -62,7 +62,7 @@ class SQLiteStore:
 
     @property
     def identity(self) -> object:
-        return ("sqlite", self._path)
+        return ("sqlite", id(self))  # not the path: a store that was closed is not the one opened after it
 
     async def traits(self) -> Traits:
         return _TRAITS
