@@ -33,7 +33,8 @@ def legacy_key(session_id: str) -> str:
         session_id.encode()
     except UnicodeEncodeError:
         return ""
-    return "" if "\0" in session_id else f"{session_id}:messages"  # PostgreSQL fails on a NUL as if it were down
+    # daprd refuses a key with ||, its own separator; PostgreSQL fails on a NUL as if it were down
+    return "" if "||" in session_id or "\0" in session_id else f"{session_id}:messages"
 
 
 def read_legacy(value: bytes | None, key: str, *, verbatim: bool) -> Legacy | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from .adoption import Legacy, legacy_key, read_legacy
 from .core.head import Head
 from .core.keys import Keys
-from .errors import CorruptLog, ForkDetected, StoreRefused, UnsupportedFormat
+from .errors import CorruptLog, ForkDetected, UnsupportedFormat
 from .limits import Limits
 from .runtime import Runtime
 from .stores.base import Store, Value
@@ -146,10 +146,7 @@ class Heads:
 
     async def _find_legacy(self) -> Legacy | None:
         """Return what a `DaprSession` left, unless a session that has expired since took it over already."""
-        try:
-            found = await self._store.get(self._legacy_key)
-        except StoreRefused:
-            return None  # a key that the store does not take is one that DaprSession could not have written
+        found = await self._store.get(self._legacy_key)
         legacy = read_legacy(found.data if found else None, self._legacy_key, verbatim=self._verbatim)
         if legacy is not None and await self._store.get(self._keys.adopted) is not None:
             return None

@@ -64,7 +64,7 @@ _REFUSED = frozenset(
 )
 """Codes of requests that daprd turns down without asking the component."""
 
-_DECIMALS = re.compile(rb"\[\d{1,3}(?: \d{1,3})*\]")
+_DECIMALS = re.compile(rb"\[\d{1,3}(?: \d{1,3})+\]")
 _STRONG = common_v1.StateOptions.CONSISTENCY_STRONG
 _FIRST_WRITE = common_v1.StateOptions.CONCURRENCY_FIRST_WRITE
 _stores: WeakValueDictionary[object, "DaprStore"] = WeakValueDictionary()
@@ -237,5 +237,6 @@ def _plain(data: bytes) -> bytes:
     With Dapr's state encryption on, a value written by a transaction comes back as Go prints bytes: ``[123 34 97]``.
     """
     if data[:1] == b"[" and data[1:2].isdigit() and _DECIMALS.fullmatch(data):
-        return bytes(map(int, data[1:-1].split()))
+        numbers = list(map(int, data[1:-1].split()))
+        return bytes(numbers) if max(numbers) < 256 else data
     return data

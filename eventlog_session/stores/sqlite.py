@@ -46,6 +46,7 @@ class SQLiteStore:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="eventlog-sqlite")
         self._database: sqlite3.Connection | None = None
         self._users = 1
+        self._closed = False
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -93,13 +94,14 @@ class SQLiteStore:
 
     async def close(self) -> None:
         with _open_lock:
-            self._users -= 1
-            if self._users > 0:
+            self._users = max(0, self._users - 1)
+            if self._users or self._closed:
                 return
             if _open.get(self._path) is self:
                 del _open[self._path]
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         self._thread.shutdown(wait=False)
+        self._closed = True
 
     # ---- in the thread ---------------------------------------------------------------------------------------------
 
