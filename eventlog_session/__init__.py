@@ -18,8 +18,9 @@ from .errors import (
     Unavailable,
     UnsupportedFormat,
 )
-from .limits import Limits, Retry
+from .limits import Limits
 from .log import EventLog, Point, View
+from .retry import Retry
 from .stores.base import Store
 from .stores.memory import MemoryStore
 from .stores.sqlite import SQLiteStore

@@ -24,11 +24,12 @@ from .core.events import ADOPTED, Event
 from .core.head import Head
 from .core.keys import Keys, mint
 from .core.run import Run
-from .errors import Conflict, CorruptLog, EventLogError, NoSuchPoint, OutcomeUnknown, TtlTooShort, Unavailable
+from .errors import Conflict, CorruptLog, EventLogError, ForkDetected, NoSuchPoint, OutcomeUnknown, TtlTooShort, Unavailable
 from .heads import Heads, Known
 from .lane import Answer, Intent
-from .limits import Limits, Retry
+from .limits import Limits
 from .reader import Gone, Reader
+from .retry import Patience, Retry
 from .runtime import Runtime
 from .stores.base import Committed, NotCommitted, Put, Store
 from .sweep import Sweeper
@@ -49,7 +50,7 @@ class Proposal:
     sealed: Mapping[str, Run]
     """Segments among *values*, by name."""
     ids: tuple[str, ...]
-    answers: Mapping[Intent, Answer]
+    answers: Mapping[Intent, Answer | EventLogError]
 
 
 class Committer:
@@ -70,11 +71,11 @@ class Committer:
 
     async def commit(self, group: Sequence[Intent]) -> None:
         """Give each intent of *group* its answer: all in one commit, but for those that have nothing to do."""
-        deadline = self._runtime.monotonic() + self._retry.budget
+        patience = Patience(self._retry, self._runtime)
+        missed: set[str] = set()
         known: Known | None = None
         fresh = True
-        attempt = 0
-        while True:
+        while not all(intent.answer.done() for intent in group):
             try:
                 if known is None:
                     known, fresh = await self._heads.current()
@@ -82,22 +83,40 @@ class Committer:
                 if not proposal.ids and not fresh:  # "nothing to do" is only said of a head read within this call
                     known, fresh = await self._heads.fresh(), True
                     continue
-                known, fresh = await self._settle(proposal, deadline) if proposal.ids else None, True
+                known, fresh = await self._settle(proposal, patience) if proposal.ids else None, True
                 if known is None:
                     _give(proposal.answers)
                     return
             except Gone as gone:
-                known, fresh = await self._moved_on(known, gone), True
+                assert known is not None
+                known, fresh = await self._heads.moved_on(known, gone, missed), True
             except Unavailable:
-                if self._expired(deadline) or not self._heads.reached:  # never reached: more likely a wrong address
+                if patience.spent or not self._heads.reached:  # never reached: more likely a wrong address
                     raise
-                await self._back_off(attempt)
+                await patience.back_off()
                 known = None
-            if self._expired(deadline):
-                raise Conflict(
-                    f"other writers won {attempt + 1} races in {self._retry.budget:g} s; nothing was written, call again"
-                )
-            attempt += 1
+                continue
+            if patience.spent:
+                raise Conflict(f"other writers won every race in {self._retry.budget:g} s; nothing was written, call again")
+
+    async def write_ahead(self, draft: Draft, ttl: int | None) -> None:
+        """
+        Write the parts of a large event, a request's worth at a time, before the commit that will name them.
+
+        They outlive that commit's other values, however long this takes.
+        """
+        if ttl is None:
+            ttl = (await self._heads.current())[0].head.ttl
+        keep = None if ttl is None else ttl * VALUES_TTL + int(2 * self._retry.budget)
+        page: list[Put] = []
+        size = 0
+        for key, value in draft.ahead.items():
+            if page and size + len(value) > self._limits.request_bytes:
+                await self._store.put_many(page)
+                page, size = [], 0
+            page.append(Put(key, value, keep))
+            size += len(value) + 256
+        await self._store.put_many(page)
 
     # ---- deciding --------------------------------------------------------------------------------------------------
 
@@ -109,28 +128,31 @@ class Committer:
         if known.legacy is not None:
             drafts.append(await self._adopting(known, now))
             head = append(head, drafts[0], now, 0)
-        answers: dict[Intent, Answer] = {}
+        answers: dict[Intent, Answer | EventLogError] = {}
         for intent in group:
             if intent.answer.done():
                 continue
+            event = intent.draft.event
             try:
-                length = await self._base_length(head, intent.draft.event)
-            except NoSuchPoint as error:  # its own fault: the others of the group go on
-                intent.answer.set_exception(error)
+                length = await self._base_length(head, event)
+                head = replace(head, ttl=_lasting(head, intent.ttl, now))
+            except (NoSuchPoint, TtlTooShort) as error:  # its own fault: the others of the group go on
+                answers[intent] = error
                 continue
-            if _is_idle(head, intent.draft.event):
+            if _is_idle(head, event):
                 answers[intent] = Answer(None)
                 continue
             item, is_text = await self._last_item(head, drafts) if intent.wants_item else (None, False)
             head = append(head, intent.draft, now, length)
             drafts.append(intent.draft)
             answers[intent] = Answer(head.version, item, is_text)
-        if all(answer.version is None for answer in answers.values()):
+        if not any(isinstance(answer, Answer) and answer.version is not None for answer in answers.values()):
             return Proposal(known, known.head, b"", Put(self._keys.head, b""), (), {}, (), answers)
-        ttl = next((intent.ttl for intent in reversed(group) if intent.ttl is not None), head.ttl)
-        return await self._freeze(known, replace(head, ttl=ttl), drafts, answers)
+        return await self._freeze(known, head, drafts, answers)
 
-    async def _freeze(self, known: Known, head: Head, drafts: Sequence[Draft], answers: Mapping[Intent, Answer]) -> Proposal:
+    async def _freeze(
+        self, known: Known, head: Head, drafts: Sequence[Draft], answers: Mapping[Intent, Answer | EventLogError]
+    ) -> Proposal:
         """Return the commit that turns *known* into *head*, with everything that has to be written."""
         traits = await self._store.traits()
         head, sealed, runs = seal(head, self._keys, self._limits, binary=traits.keeps_bytes)
@@ -143,10 +165,9 @@ class Committer:
             head,
             generation=head.generation or mint(self._runtime.random_bytes(10)),
             swept=max(head.swept, self._sweeper.upto(head)),
-            values_expire=_values_expire(head, bool(sealed) or any(one.far for one in drafts)),
+            values_expire=_values_expire(head) if sealed or any(one.far for one in drafts) else head.values_expire,
         )
         data = head.to_bytes()
-        await self._write_ahead(drafts, ttl)
         ids = tuple(one.event.id for one in drafts)
         return Proposal(known, head, data, Put(self._keys.head, data, head.ttl), values, runs, ids, answers)
 
@@ -157,7 +178,10 @@ class Committer:
             mint(self._runtime.random_bytes(10)), ADOPTED, now,
             count=known.legacy.count, items=known.legacy.items, text=known.legacy.text,
         )  # fmt: skip
-        return draft(event, self._keys, self._limits, binary=(await self._store.traits()).keeps_bytes)
+        adopted = draft(event, self._keys, self._limits, binary=(await self._store.traits()).keeps_bytes)
+        if adopted.ahead:
+            await self.write_ahead(adopted, known.head.ttl)
+        return adopted
 
     async def _base_length(self, head: Head, event: Event) -> int:
         """Return the length of the history that *event* starts from."""
@@ -175,27 +199,18 @@ class Committer:
         items, texts = await self._reader.read(head, head.version, 1, own)
         return items[0], bool(texts)
 
-    async def _write_ahead(self, drafts: Sequence[Draft], ttl: int | None) -> None:
-        """Write the parts of large events, a request's worth at a time, before the commit that names them."""
-        page: list[Put] = []
-        size = 0
-        for key, value in ((key, value) for one in drafts for key, value in one.ahead.items()):
-            if page and size + len(value) > self._limits.request_bytes:
-                await self._store.put_many(page)
-                page, size = [], 0
-            page.append(Put(key, value, ttl))
-            size += len(value) + 256
-        if page:
-            await self._store.put_many(page)
-
     # ---- settling --------------------------------------------------------------------------------------------------
 
-    async def _settle(self, proposal: Proposal, deadline: float) -> Known | None:
-        """Send *proposal* until its fate is known. Return None when it is committed, else the head that it lost to."""
+    async def _settle(self, proposal: Proposal, patience: Patience) -> Known | None:  # noqa: C901 one decision, read at once
+        """Send *proposal* until its fate is known. Return None when it is committed, else the head to decide on anew."""
         traits = await self._store.traits()
         base = proposal.base
         if base.absent and not traits.atomic_create:
             return await self._born()
+        if any(intent.answer.done() for intent in proposal.answers):
+            return base  # a caller was cancelled while this was decided, and nothing was sent
+        for intent in proposal.answers:
+            intent.sent = True
         sent = False
         for attempt in count():
             try:
@@ -204,8 +219,8 @@ class Committer:
                 if isinstance(outcome, Committed) and traits.trusted:
                     self._heads.committed(Known(proposal.head, outcome.etag, proposal.data))
                     break
-                if isinstance(outcome, NotCommitted):
-                    await self._back_off(attempt)
+                if isinstance(outcome, NotCommitted) or attempt:
+                    await patience.back_off()
                 found = await self._heads.fresh()
                 if await self._stands(proposal, found.head):
                     break
@@ -214,10 +229,10 @@ class Committer:
                 doubt = outcome.cause if isinstance(outcome, NotCommitted) else None
             except (Unavailable, Gone) as unreadable:
                 doubt = unreadable
-                await self._back_off(attempt)
+                await patience.back_off()
             except EventLogError as refused:
-                raise self._given_up(proposal, refused, sent=sent) from refused
-            if self._expired(deadline):
+                raise self._given_up(proposal, refused, sent=sent) from refused.__cause__
+            if patience.spent:
                 raise self._given_up(proposal, doubt, sent=sent) from doubt
         self._landed(proposal)
         return None
@@ -247,6 +262,10 @@ class Committer:
 
     def _given_up(self, proposal: Proposal, cause: BaseException | None, *, sent: bool) -> EventLogError:
         """Return the error of a commit that was not seen to land."""
+        if isinstance(cause, (CorruptLog, ForkDetected)):
+            if sent:
+                cause.add_note(f"seen after events {', '.join(proposal.ids)} were sent: read before you write them again")
+            return cause
         if not sent:
             if isinstance(cause, EventLogError):
                 return cause
@@ -256,19 +275,6 @@ class Committer:
             f"{self._retry.budget:g} s; read the session before you write them again",
             event_ids=proposal.ids,
         )
-
-    async def _moved_on(self, known: Known | None, gone: Gone) -> Known:
-        """Return the head that replaced *known*, one of whose values is gone. Raises CorruptLog when none did."""
-        found = await self._heads.fresh()
-        if known is None or found.head.version == known.head.version:
-            raise CorruptLog(f"{gone.key} is missing from the store; restore it from a backup") from gone
-        return found
-
-    async def _back_off(self, attempt: int) -> None:
-        await self._runtime.sleep(self._runtime.uniform(0, self._retry.bound(attempt)))
-
-    def _expired(self, deadline: float) -> bool:
-        return self._runtime.monotonic() >= deadline
 
 
 def _is_idle(head: Head, event: Event) -> bool:
@@ -280,27 +286,35 @@ def _is_idle(head: Head, event: Event) -> bool:
     return event.base == head.version or head.length == 0 == event.base
 
 
-def _values_expire(head: Head, named: bool) -> int | None:
+def _lasting(head: Head, asked: int | None, now: int) -> int | None:
     """
-    Return when the first value that *head* names expires. Raises TtlTooShort when the head would outlive it.
+    Return the ttl of *head* with a write that asks for another one, or for none in particular.
 
-    Events that the head repeats don't count: nothing is lost with their own keys. Renewing what is old is not built yet.
+    Raises TtlTooShort when the head would then outlive a value that it names. Those whose events it repeats don't count:
+    nothing is lost with their own keys. Renewing what is old is not built yet.
     """
-    now = head.updated // 1_000_000
-    expire = head.values_expire
-    if head.ttl is None:
-        return expire
-    if named:
-        expire = min(now + head.ttl * VALUES_TTL, expire or 2**62)
-    if expire is not None and now + head.ttl > expire:
+    ttl = head.ttl if asked is None else asked
+    seconds = now // 1_000_000
+    if ttl is not None and head.values_expire is not None and seconds + ttl > head.values_expire:
         raise TtlTooShort(
-            f"with a ttl of {head.ttl} s this write would keep the session beyond history that expires in {expire - now} s; "
-            "nothing was written. Start a new session, or one without a ttl"
+            f"with a ttl of {ttl} s this write would keep the session beyond history that expires in "
+            f"{head.values_expire - seconds} s; nothing was written. Start a new session, or one without a ttl"
         )
-    return expire
+    return ttl
 
 
-def _give(answers: Mapping[Intent, Answer]) -> None:
+def _values_expire(head: Head) -> int | None:
+    """Return when the first value that *head* names expires, now that it names one written with it."""
+    if head.ttl is None:
+        return head.values_expire
+    return min(head.updated // 1_000_000 + head.ttl * VALUES_TTL, head.values_expire or 2**62)
+
+
+def _give(answers: Mapping[Intent, Answer | EventLogError]) -> None:
     for intent, answer in answers.items():
-        if not intent.answer.done():
+        if intent.answer.done():
+            continue
+        if isinstance(answer, Answer):
             intent.answer.set_result(answer)
+        else:
+            intent.answer.set_exception(answer)

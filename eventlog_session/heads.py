@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from .adoption import Legacy, legacy_key, read_legacy
 from .core.head import Head
 from .core.keys import Keys
-from .errors import CorruptLog, ForkDetected, UnsupportedFormat
+from .errors import CorruptLog, EventLogError, ForkDetected, UnsupportedFormat
 from .limits import Limits
+from .reader import Gone
 from .runtime import Runtime
 from .stores.base import Store, Value
 
@@ -53,7 +54,7 @@ class Heads:
         self._legacy_key = legacy_key(session_id) if adopt else ""
         self._verbatim = verbatim
         self._known: Known | None = None
-        self._confirming: asyncio.Task[Known] | None = None
+        self._confirming: asyncio.Task[None] | None = None
         self._fork: ForkDetected | None = None
 
     @property
@@ -98,8 +99,10 @@ class Heads:
             try:
                 await self._check(before.head, known.head)
             except ForkDetected:
-                self._known = None
-                raise
+                fork_told = self._known is None and self._fork is None  # by a call at the same time that saw it first
+                self._known = self._fork = None
+                if not fork_told:
+                    raise
         self._learn(known, before)
         return known
 
@@ -113,19 +116,33 @@ class Heads:
         """Remember the head that was just committed; learn its etag in the background if the store did not tell it."""
         self._known = known
         if known.etag is None:
-            self._confirming = asyncio.create_task(self.fresh(), name="eventlog: read the head after a commit")
-            self._confirming.add_done_callback(self._confirmed)
+            self._confirming = asyncio.create_task(self._confirm(), name="eventlog: read the head after a commit")
 
     async def settle(self) -> None:
         """Wait for the read in the background, if there is one."""
         if self._confirming is not None:
             await asyncio.wait({self._confirming})
 
-    def _confirmed(self, task: "asyncio.Task[Known]") -> None:
-        """Keep what a background read found amiss for the next call to raise; what is just unreachable is read again then."""
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, ForkDetected):
-            self._fork = error
+    async def moved_on(self, known: Known, gone: Gone, missed: set[str]) -> Known:
+        """
+        Return the head that came after *known*, one of whose values is *gone*; *missed* remembers which were.
+
+        Raises CorruptLog, naming the key, when the head stood still or still names what was missed before.
+        """
+        found = await self.fresh()
+        if found.head.version == known.head.version or gone.key in missed:
+            raise CorruptLog(f"{gone.key} is missing from the store; restore it from a backup") from gone
+        missed.add(gone.key)
+        return found
+
+    async def _confirm(self) -> None:
+        """Read the head for whoever comes next, and keep a fork for them to raise; whatever else is amiss they will see."""
+        try:
+            await self.fresh()
+        except ForkDetected as fork:
+            self._fork = fork
+        except EventLogError:
+            return
 
     async def _read(self, before: Known | None, *, eager: bool) -> Known:
         """Read the head, and what a `DaprSession` left if the log has no event yet; looked for until found missing once."""

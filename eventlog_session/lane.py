@@ -30,6 +30,8 @@ class Intent:
     draft: Draft
     wants_item: bool = False
     ttl: int | None = None
+    sent: bool = False
+    """Whether it may be in the store, or on its way."""
     answer: "asyncio.Future[Answer]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
@@ -60,11 +62,10 @@ class Lane:
         try:
             return await asyncio.shield(intent.answer)
         except asyncio.CancelledError:
-            if intent in self._queue:
-                self._queue.remove(intent)
-                intent.answer.cancel()
-            else:
+            if intent.sent:
                 await self._outlast(intent)
+            else:
+                intent.answer.cancel()
             raise
 
     async def settle(self) -> None:
@@ -88,7 +89,8 @@ class Lane:
         while self._queue:
             group = self._next_group()
             try:
-                await self._commit(group)
+                if group:
+                    await self._commit(group)
             except BaseException as error:
                 for intent in group:
                     if not intent.answer.done():
@@ -104,6 +106,9 @@ class Lane:
         group: list[Intent] = []
         size = 0
         while self._queue and len(group) < self._limits.commit_events:
+            if self._queue[0].answer.done():  # cancelled
+                self._queue.popleft()
+                continue
             size += self._queue[0].size
             if group and size > self._limits.request_bytes - self._limits.head_reserve:
                 break

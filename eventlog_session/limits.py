@@ -1,4 +1,4 @@
-"""Every number that can be tuned, with its reason beside it. Sizes in bytes, times in seconds."""
+"""Every size that can be tuned, with its reason beside it. In bytes; times in seconds."""
 
 from dataclasses import dataclass
 
@@ -44,19 +44,3 @@ class Limits:
     """Decompressed immutable values kept for each store."""
     ttl_margin: float = 1 / 8
     """Share of the ttl before a head's expiry in which it is read again rather than written through."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """How long a commit goes on. Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter")."""
-
-    budget: float = 30.0
-    """From the first attempt to giving up."""
-    first: float = 0.004
-    """Upper bound of the first back-off: about one commit's duration."""
-    cap: float = 0.128
-    """Upper bound of any back-off."""
-
-    def bound(self, attempt: int) -> float:
-        """Return the upper bound of the back-off after *attempt* (0 first) failed attempts."""
-        return min(self.cap, self.first * 2.0 ** min(attempt, 16))

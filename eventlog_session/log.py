@@ -21,10 +21,11 @@ from .core.head import Head
 from .core.keys import Keys, mint
 from .core.plan import ALL, Far
 from .errors import CorruptLog, NoSuchPoint
-from .heads import Heads, Known
+from .heads import Heads
 from .lane import Answer, Intent, Lane
-from .limits import Limits, Retry
+from .limits import Limits
 from .reader import Gone, Reader
+from .retry import Retry
 from .runtime import Runtime
 from .stores.base import Store
 from .sweep import Sweeper
@@ -64,8 +65,8 @@ class EventLog:
         self._reader = Reader(store, self.keys, limits)
         self._heads = Heads(session_id, self.keys, store, limits, runtime, self._id_of, adopt=adopt, verbatim=verbatim)
         self._sweeper = Sweeper(self.keys, store, self._reader, limits)
-        committer = Committer(self.keys, store, self._heads, self._reader, self._sweeper, limits, retry, runtime)
-        self._lane = Lane(committer.commit, limits)
+        self._committer = Committer(self.keys, store, self._heads, self._reader, self._sweeper, limits, retry, runtime)
+        self._lane = Lane(self._committer.commit, limits)
 
     @classmethod
     def of(
@@ -93,6 +94,7 @@ class EventLog:
         """
         wanted = ALL if need is None else need
         known = await self._heads.fresh()
+        missed: set[str] = set()
         while True:
             try:
                 version = await self._version(known.head, at)
@@ -103,7 +105,7 @@ class EventLog:
                 items, texts = await self._reader.read(known.head, version, wanted)
                 return View(items, version, texts)
             except Gone as gone:
-                known = await self._moved_on(known, gone)
+                known = await self._heads.moved_on(known, gone, missed)
 
     async def events(self) -> AsyncIterator[tuple[int, int, Event]]:
         """
@@ -112,14 +114,19 @@ class EventLog:
         What is committed after the first one was asked for is not in it.
         """
         known = await self._heads.fresh()
-        version = 0
-        while version < known.head.version:
+        upto = known.head.version
+        missed: set[str] = set()
+        done = 0
+        while done < upto:
             try:
-                run = await self._reader.run_of(known.head, version + 1)
+                run = await self._reader.run_of(known.head, done + 1)
                 for version, committed, event in run.events():
-                    yield version, committed, await self._with_items(run.odd.get(version - run.first, {}), event)
+                    if done < version <= upto:
+                        whole = await self._with_items(run.odd.get(version - run.first, {}), event)
+                        done = version
+                        yield version, committed, whole
             except Gone as gone:
-                known = await self._moved_on(known, gone)
+                known = await self._heads.moved_on(known, gone, missed)
 
     async def head(self) -> Head:
         """Return the head as it stands now; `Head.absent` where there is none. One round trip."""
@@ -160,8 +167,11 @@ class EventLog:
         self, ttl: int | None, kind: str, extensions: Mapping[str, str] | None, *, wants_item: bool, **effect: Any
     ) -> Answer:
         event = Event(mint(self._runtime.random_bytes(10)), kind, self._runtime.now(), extensions=extensions or {}, **effect)
-        binary = len(event.items) > self._limits.value_bytes and (await self._store.traits()).keeps_bytes
-        return await self._lane.submit(Intent(draft(event, self.keys, self._limits, binary=binary), wants_item, ttl))
+        large = len(event.items) > self._limits.value_bytes
+        ready = draft(event, self.keys, self._limits, binary=large and (await self._store.traits()).keeps_bytes)
+        if large:  # what can fail for one caller happens before it joins others
+            await self._committer.write_ahead(ready, ttl)
+        return await self._lane.submit(Intent(ready, wants_item, ttl))
 
     # ---- finding ---------------------------------------------------------------------------------------------------
 
@@ -175,17 +185,13 @@ class EventLog:
         return at
 
     async def _id_of(self, head: Head, version: int) -> str:
-        return head.recent_id(version) or (await self._reader.run_of(head, version)).id_of(version)
+        try:
+            return head.recent_id(version) or (await self._reader.run_of(head, version)).id_of(version)
+        except Gone as gone:
+            raise CorruptLog(f"{gone.key} is missing from the store; restore it from a backup") from gone
 
     async def _with_items(self, odd: Mapping[str, Any], event: Event) -> Event:
         """Return *event* with its items, which for a large one lie under its own key."""
         if "f" not in odd:
             return event
         return replace(event, items=await self._reader.items_of(Far.of(event.id, odd)))
-
-    async def _moved_on(self, known: Known, gone: Gone) -> Known:
-        """Return the head that replaced *known*, one of whose values is gone. Raises CorruptLog when none did."""
-        found = await self._heads.fresh()
-        if found.head.version == known.head.version:
-            raise CorruptLog(f"{gone.key} is missing from the store; restore it from a backup") from gone
-        return found

@@ -27,10 +27,11 @@ from agents.memory.session_settings import SessionSettings, coerce_session_setti
 from .core import items as codec
 from .errors import SessionClosed
 from .gate import Gate
-from .limits import Limits, Retry
+from .limits import Limits
 from .log import EventLog, Point
 from .opening import open_store
 from .past import PastSession
+from .retry import Retry
 from .runtime import Runtime
 from .stores.base import Store
 from .stores.dapr import DaprStore

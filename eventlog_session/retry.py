@@ -1,0 +1,41 @@
+"""How long a commit goes on, and how it waits."""
+
+from dataclasses import dataclass
+
+from .runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How long a commit goes on. Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter")."""
+
+    budget: float = 30.0
+    """From the first attempt to giving up."""
+    first: float = 0.004
+    """Upper bound of the first back-off: about one commit's duration."""
+    cap: float = 0.128
+    """Upper bound of any back-off."""
+
+    def bound(self, attempt: int) -> float:
+        """Return the upper bound of the back-off after *attempt* (0 first) failed attempts."""
+        return min(self.cap, self.first * 2.0 ** min(attempt, 16))
+
+
+class Patience:
+    """What is left of one commit's budget, over all its attempts."""
+
+    def __init__(self, retry: Retry, runtime: Runtime) -> None:
+        self._retry = retry
+        self._runtime = runtime
+        self._deadline = runtime.monotonic() + retry.budget
+        self._attempt = 0
+
+    @property
+    def spent(self) -> bool:
+        """Whether it is time to give up."""
+        return self._runtime.monotonic() >= self._deadline
+
+    async def back_off(self) -> None:
+        """Wait before the head is read again: longer each time, and never as long as anybody else."""
+        await self._runtime.sleep(self._runtime.uniform(0, self._retry.bound(self._attempt)))
+        self._attempt += 1
