@@ -17,14 +17,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from .adoption import MARK
+from .adoption import MARK, Legacy
 from .core.advance import append, seal
 from .core.draft import Draft, draft
 from .core.events import ADOPTED, Event
 from .core.head import Head
 from .core.keys import Keys, mint
 from .core.run import Run
-from .errors import Conflict, CorruptLog, EventLogError, ForkDetected, NoSuchPoint, OutcomeUnknown, TtlTooShort, Unavailable
+from .errors import (
+    Conflict,
+    CorruptLog,
+    EventLogError,
+    ForkDetected,
+    NoSuchPoint,
+    OutcomeUnknown,
+    StoreRefused,
+    TtlTooShort,
+    Unavailable,
+)
 from .heads import Heads, Known
 from .lane import Answer, Intent
 from .limits import Limits
@@ -44,7 +54,6 @@ class Proposal:
 
     base: Known
     head: Head
-    data: bytes
     put: Put
     values: Sequence[Put]
     sealed: Mapping[str, Run]
@@ -83,10 +92,11 @@ class Committer:
                 if not proposal.ids and not fresh:  # "nothing to do" is only said of a head read within this call
                     known, fresh = await self._heads.fresh(), True
                     continue
-                known, fresh = await self._settle(proposal, patience) if proposal.ids else None, True
-                if known is None:
+                found = await self._settle(proposal, patience) if proposal.ids else None
+                if found is None:
                     _give(proposal.answers)
                     return
+                known, fresh = found, fresh or found is not known
             except Gone as gone:
                 assert known is not None
                 known, fresh = await self._heads.moved_on(known, gone, missed), True
@@ -99,55 +109,35 @@ class Committer:
             if patience.spent:
                 raise Conflict(f"other writers won every race in {self._retry.budget:g} s; nothing was written, call again")
 
-    async def write_ahead(self, draft: Draft, ttl: int | None) -> None:
-        """
-        Write the parts of a large event, a request's worth at a time, before the commit that will name them.
-
-        They outlive that commit's other values, however long this takes.
-        """
-        if ttl is None:
-            ttl = (await self._heads.current())[0].head.ttl
-        keep = None if ttl is None else ttl * VALUES_TTL + int(2 * self._retry.budget)
-        page: list[Put] = []
-        size = 0
-        for key, value in draft.ahead.items():
-            if page and size + len(value) > self._limits.request_bytes:
-                await self._store.put_many(page)
-                page, size = [], 0
-            page.append(Put(key, value, keep))
-            size += len(value) + 256
-        await self._store.put_many(page)
-
     # ---- deciding --------------------------------------------------------------------------------------------------
 
     async def _propose(self, known: Known, group: Sequence[Intent]) -> Proposal:
         """Return what to send so that *group* happens on top of *known*; without ids when there is nothing to write."""
-        now = self._runtime.now()
         head = known.head
         drafts: list[Draft] = []
-        if known.legacy is not None:
-            drafts.append(await self._adopting(known, now))
-            head = append(head, drafts[0], now, 0)
         answers: dict[Intent, Answer | EventLogError] = {}
-        for intent in group:
+        adopting = [await self._adopting(known.legacy, group[0].ttl)] if known.legacy else []
+        for intent in (*adopting, *group):
             if intent.answer.done():
                 continue
             event = intent.draft.event
             try:
                 length = await self._base_length(head, event)
-                head = replace(head, ttl=_lasting(head, intent.ttl, now))
-            except (NoSuchPoint, TtlTooShort) as error:  # its own fault: the others of the group go on
+                ttl = _lasting(head, intent.ttl, self._runtime.clock())
+                await self._write_ahead(intent, ttl)
+            except (NoSuchPoint, TtlTooShort, StoreRefused) as error:  # its own fault: the others of the group go on
                 answers[intent] = error
                 continue
             if _is_idle(head, event):
                 answers[intent] = Answer(None)
                 continue
             item, is_text = await self._last_item(head, drafts) if intent.wants_item else (None, False)
-            head = append(head, intent.draft, now, length)
+            head = append(head, intent.draft, self._runtime.now(), length)
+            head = replace(head, ttl=ttl, values_expire=_sooner(head.values_expire, intent.parts_expire))
             drafts.append(intent.draft)
             answers[intent] = Answer(head.version, item, is_text)
-        if not any(isinstance(answer, Answer) and answer.version is not None for answer in answers.values()):
-            return Proposal(known, known.head, b"", Put(self._keys.head, b""), (), {}, (), answers)
+        if len(drafts) == len(adopting):
+            return Proposal(known, known.head, Put(self._keys.head, b""), (), {}, (), answers)
         return await self._freeze(known, head, drafts, answers)
 
     async def _freeze(
@@ -157,6 +147,7 @@ class Committer:
         traits = await self._store.traits()
         head, sealed, runs = seal(head, self._keys, self._limits, binary=traits.keeps_bytes)
         ttl = None if head.ttl is None else head.ttl * VALUES_TTL
+        expire = None if ttl is None else head.updated // 1_000_000 + ttl
         values = [Put(self._keys.event(one.event.id), one.value, ttl) for one in drafts]
         values += [Put(key, value, ttl) for key, value in sealed.items()]
         if known.legacy is not None:
@@ -165,23 +156,39 @@ class Committer:
             head,
             generation=head.generation or mint(self._runtime.random_bytes(10)),
             swept=max(head.swept, self._sweeper.upto(head)),
-            values_expire=_values_expire(head) if sealed or any(one.far for one in drafts) else head.values_expire,
+            values_expire=_sooner(head.values_expire, expire if sealed or any(one.far for one in drafts) else None),
         )
-        data = head.to_bytes()
         ids = tuple(one.event.id for one in drafts)
-        return Proposal(known, head, data, Put(self._keys.head, data, head.ttl), values, runs, ids, answers)
+        return Proposal(known, head, Put(self._keys.head, head.to_bytes(), head.ttl), values, runs, ids, answers)
 
-    async def _adopting(self, known: Known, now: int) -> Draft:
-        """Return the event that takes over a `DaprSession`'s history."""
-        assert known.legacy is not None
+    async def _adopting(self, legacy: Legacy, ttl: int | None) -> Intent:
+        """Return the intent to take over a `DaprSession`'s history."""
         event = Event(
-            mint(self._runtime.random_bytes(10)), ADOPTED, now,
-            count=known.legacy.count, items=known.legacy.items, text=known.legacy.text,
+            mint(self._runtime.random_bytes(10)), ADOPTED, self._runtime.now(),
+            count=legacy.count, items=legacy.items, text=legacy.text,
         )  # fmt: skip
-        adopted = draft(event, self._keys, self._limits, binary=(await self._store.traits()).keeps_bytes)
-        if adopted.ahead:
-            await self.write_ahead(adopted, known.head.ttl)
-        return adopted
+        return Intent(draft(event, self._keys, self._limits, binary=(await self._store.traits()).keeps_bytes), ttl=ttl)
+
+    async def _write_ahead(self, intent: Intent, ttl: int | None) -> None:
+        """
+        Write the parts of a large event, a request's worth at a time, before the commit that will name them.
+
+        Once, unless the session's ttl has grown beyond what they were written for.
+        """
+        now = int(self._runtime.clock())
+        if not intent.draft.ahead or (intent.parts_written and (intent.parts_expire or 2**62) >= now + (ttl or 0)):
+            return
+        keep = None if ttl is None else ttl * VALUES_TTL
+        page: list[Put] = []
+        size = 0
+        for key, value in intent.draft.ahead.items():
+            if page and size + len(value) > self._limits.request_bytes:
+                await self._store.put_many(page)
+                page, size = [], 0
+            page.append(Put(key, value, keep))
+            size += len(value) + 256
+        await self._store.put_many(page)
+        intent.parts_written, intent.parts_expire = True, None if keep is None else now + keep
 
     async def _base_length(self, head: Head, event: Event) -> int:
         """Return the length of the history that *event* starts from."""
@@ -217,7 +224,7 @@ class Committer:
                 outcome = await self._store.commit(proposal.put, base.etag, proposal.values)
                 sent = sent or isinstance(outcome, Committed) or outcome.sent
                 if isinstance(outcome, Committed) and traits.trusted:
-                    self._heads.committed(Known(proposal.head, outcome.etag, proposal.data))
+                    self._heads.committed(Known(proposal.head, outcome.etag, proposal.put.value))
                     break
                 if isinstance(outcome, NotCommitted) or attempt:
                     await patience.back_off()
@@ -231,7 +238,8 @@ class Committer:
                 doubt = unreadable
                 await patience.back_off()
             except EventLogError as refused:
-                raise self._given_up(proposal, refused, sent=sent) from refused.__cause__
+                error = self._given_up(proposal, refused, sent=sent)
+                raise error from (refused.__cause__ if error is refused else refused)
             if patience.spent:
                 raise self._given_up(proposal, doubt, sent=sent) from doubt
         self._landed(proposal)
@@ -256,7 +264,7 @@ class Committer:
         if head.generation != proposal.head.generation or head.version < proposal.head.version:
             return False
         for version, event_id in enumerate(proposal.ids, first):
-            if (head.recent_id(version) or (await self._reader.run_of(head, version)).id_of(version)) != event_id:
+            if await self._reader.id_of(head, version) != event_id:
                 return False
         return True
 
@@ -286,7 +294,7 @@ def _is_idle(head: Head, event: Event) -> bool:
     return event.base == head.version or head.length == 0 == event.base
 
 
-def _lasting(head: Head, asked: int | None, now: int) -> int | None:
+def _lasting(head: Head, asked: int | None, now: float) -> int | None:
     """
     Return the ttl of *head* with a write that asks for another one, or for none in particular.
 
@@ -294,20 +302,17 @@ def _lasting(head: Head, asked: int | None, now: int) -> int | None:
     nothing is lost with their own keys. Renewing what is old is not built yet.
     """
     ttl = head.ttl if asked is None else asked
-    seconds = now // 1_000_000
-    if ttl is not None and head.values_expire is not None and seconds + ttl > head.values_expire:
+    if ttl is not None and head.values_expire is not None and now + ttl > head.values_expire:
         raise TtlTooShort(
             f"with a ttl of {ttl} s this write would keep the session beyond history that expires in "
-            f"{head.values_expire - seconds} s; nothing was written. Start a new session, or one without a ttl"
+            f"{head.values_expire - now:.0f} s; nothing was written. Start a new session, or one without a ttl"
         )
     return ttl
 
 
-def _values_expire(head: Head) -> int | None:
-    """Return when the first value that *head* names expires, now that it names one written with it."""
-    if head.ttl is None:
-        return head.values_expire
-    return min(head.updated // 1_000_000 + head.ttl * VALUES_TTL, head.values_expire or 2**62)
+def _sooner(one: int | None, other: int | None) -> int | None:
+    """Return the earlier of two times, None being never."""
+    return min((time for time in (one, other) if time is not None), default=None)
 
 
 def _give(answers: Mapping[Intent, Answer | EventLogError]) -> None:

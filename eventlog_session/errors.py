@@ -8,7 +8,7 @@
     ├── Unavailable        (ConnectionError)  the store can't be reached. Nothing was written; call again later.
     ├── StoreRefused                          the store rejects the request itself. Fix the configuration.
     ├── OutcomeUnknown                        the write may have landed. Read before you write it again.
-    ├── CorruptLog         (ValueError)       stored bytes are damaged or missing. Nothing is written on top of them.
+    ├── CorruptLog         (ValueError)       stored bytes are damaged or missing. Restore them; they are never written over.
     │   └── UnsupportedFormat                 a newer release wrote them. Upgrade this one.
     ├── ForkDetected                          the store forgot what it had acknowledged. Check it; the next call starts anew.
     ├── TtlTooShort                           the ttl would let history expire under a live session.
@@ -57,7 +57,7 @@ class OutcomeUnknown(EventLogError):
 
 
 class CorruptLog(EventLogError, ValueError):
-    """Bytes in the store are damaged or missing; the message names the key. Restore that key; nothing is written before."""
+    """Bytes in the store are damaged or missing; the message names the key. Restore that key; it is never written over."""
 
 
 class UnsupportedFormat(CorruptLog):

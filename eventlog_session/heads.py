@@ -6,7 +6,6 @@ call: that read learns the etag that the next append needs, and an append then c
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from .adoption import Legacy, legacy_key, read_legacy
@@ -14,7 +13,7 @@ from .core.head import Head
 from .core.keys import Keys
 from .errors import CorruptLog, EventLogError, ForkDetected, UnsupportedFormat
 from .limits import Limits
-from .reader import Gone
+from .reader import Gone, Reader
 from .runtime import Runtime
 from .stores.base import Store, Value
 
@@ -42,7 +41,7 @@ class Heads:
 
     def __init__(
         self, session_id: str, keys: Keys, store: Store, limits: Limits, runtime: Runtime,
-        find_id: Callable[[Head, int], Awaitable[str]],
+        reader: Reader,
         *, adopt: bool, verbatim: bool,
     ) -> None:  # fmt: skip
         self.session_id = session_id
@@ -50,7 +49,7 @@ class Heads:
         self._store = store
         self._limits = limits
         self._runtime = runtime
-        self._find_id = find_id
+        self._reader = reader
         self._legacy_key = legacy_key(session_id) if adopt else ""
         self._verbatim = verbatim
         self._known: Known | None = None
@@ -188,18 +187,23 @@ class Heads:
     async def _check(self, before: Head, after: Head) -> None:
         """Raise ForkDetected unless *before* still stands in *after*, or *after* is a new session for a good reason."""
         if after.generation != before.generation:
-            if self._runtime.clock() >= before.expires:
+            if self._runtime.clock() >= before.expires - (before.ttl or 0) * self._limits.ttl_margin:  # clocks differ
                 return
             raise ForkDetected(
                 f"{self._keys.head}: version {before.version} was acknowledged, and the session is gone or a new one"
             )
-        if after.version < before.version or await self._find_id(after, before.version) != await self._find_id(
-            before, before.version
-        ):
+        if after.version < before.version or not await self._same(before, after):
             raise ForkDetected(
                 f"{self._keys.head}: version {before.version} was acknowledged and no longer stands there (now at "
                 f"{after.version}); the store lost a write, as a failover or a restore does"
             )
+
+    async def _same(self, before: Head, after: Head) -> bool:
+        """Whether the newest event of *before* makes that version in *after* too."""
+        try:
+            return await self._reader.id_of(after, before.version) == await self._reader.id_of(before, before.version)
+        except Gone as gone:
+            raise CorruptLog(f"{gone.key} is missing from the store; restore it from a backup") from gone
 
     def _expiring(self, head: Head) -> bool:
         """Whether a write through *head* could reach the store after it expired."""

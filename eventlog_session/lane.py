@@ -30,6 +30,9 @@ class Intent:
     draft: Draft
     wants_item: bool = False
     ttl: int | None = None
+    parts_written: bool = False
+    parts_expire: int | None = None
+    """When the parts of its event do, in seconds since 1970, once they are written under a ttl."""
     sent: bool = False
     """Whether it may be in the store, or on its way."""
     answer: "asyncio.Future[Answer]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())

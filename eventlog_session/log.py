@@ -20,7 +20,7 @@ from .core.events import ADDED, CLEARED, POPPED, REWOUND, Event, from_datetime
 from .core.head import Head
 from .core.keys import Keys, mint
 from .core.plan import ALL, Far
-from .errors import CorruptLog, NoSuchPoint
+from .errors import NoSuchPoint
 from .heads import Heads
 from .lane import Answer, Intent, Lane
 from .limits import Limits
@@ -63,10 +63,10 @@ class EventLog:
         self._runtime = runtime
         self.keys = Keys(session_id)
         self._reader = Reader(store, self.keys, limits)
-        self._heads = Heads(session_id, self.keys, store, limits, runtime, self._id_of, adopt=adopt, verbatim=verbatim)
+        self._heads = Heads(session_id, self.keys, store, limits, runtime, self._reader, adopt=adopt, verbatim=verbatim)
         self._sweeper = Sweeper(self.keys, store, self._reader, limits)
-        self._committer = Committer(self.keys, store, self._heads, self._reader, self._sweeper, limits, retry, runtime)
-        self._lane = Lane(self._committer.commit, limits)
+        committer = Committer(self.keys, store, self._heads, self._reader, self._sweeper, limits, retry, runtime)
+        self._lane = Lane(committer.commit, limits)
 
     @classmethod
     def of(
@@ -169,8 +169,6 @@ class EventLog:
         event = Event(mint(self._runtime.random_bytes(10)), kind, self._runtime.now(), extensions=extensions or {}, **effect)
         large = len(event.items) > self._limits.value_bytes
         ready = draft(event, self.keys, self._limits, binary=large and (await self._store.traits()).keeps_bytes)
-        if large:  # what can fail for one caller happens before it joins others
-            await self._committer.write_ahead(ready, ttl)
         return await self._lane.submit(Intent(ready, wants_item, ttl))
 
     # ---- finding ---------------------------------------------------------------------------------------------------
@@ -183,12 +181,6 @@ class EventLog:
         if not 0 <= at <= head.version:
             raise NoSuchPoint(f"there is no version {at}; the log goes from 0 to {head.version}")
         return at
-
-    async def _id_of(self, head: Head, version: int) -> str:
-        try:
-            return head.recent_id(version) or (await self._reader.run_of(head, version)).id_of(version)
-        except Gone as gone:
-            raise CorruptLog(f"{gone.key} is missing from the store; restore it from a backup") from gone
 
     async def _with_items(self, odd: Mapping[str, Any], event: Event) -> Event:
         """Return *event* with its items, which for a large one lie under its own key."""

@@ -63,6 +63,10 @@ class Reader:
             await self._load({place.name: place}, loaded)
         return place
 
+    async def id_of(self, head: Head, version: int) -> str:
+        """Return the id of the event that makes *version*: from the head, or from the segment that it has moved on to."""
+        return head.recent_id(version) or (await self.run_of(head, version)).id_of(version)
+
     async def version_at(self, head: Head, time: int) -> int:
         """Return the last version committed at *time* (microseconds since 1970) or before; 0 if there is none."""
         loaded = _Loaded(self._cache, self._prefix)

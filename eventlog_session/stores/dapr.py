@@ -131,9 +131,10 @@ class DaprStore:
             half = len(keys) // 2
             return {**await self.get_many(keys[:half]), **await self.get_many(keys[half:])}
         found = {item.key: _plain(item.data) for item in reply.items if item.data}
-        for key in keys:
-            # a bulk read cut short says nothing of it and returns empty items (measured on PostgreSQL)
-            if key not in found and (value := await self.get(key)) is not None:
+        # a bulk read cut short says nothing of it and returns empty items (measured on PostgreSQL)
+        empty = [key for key in keys if key not in found]
+        for key, value in zip(empty, await asyncio.gather(*map(self.get, empty)), strict=True):
+            if value is not None:
                 found[key] = value.data
         return found
 

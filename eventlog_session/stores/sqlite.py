@@ -29,6 +29,8 @@ INSERT INTO eventlog_values VALUES (?, ?, lower(hex(randomblob(8))), ?)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value, etag = excluded.etag, expires = excluded.expires
 """
 _LIVE = "(expires IS NULL OR expires > ?)"
+_NOT_BEGUN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN)
+"""Codes of a transaction that never began."""
 _VARIABLES = 500
 """Keys in one statement; SQLite's own limit is 999 in old builds."""
 
@@ -78,7 +80,8 @@ class SQLiteStore:
         try:
             return await self._call(self._commit, head, etag, values)
         except Unavailable as error:
-            return NotCommitted(error, sent=False)  # SQLite rolled back: a failed transaction leaves nothing behind
+            busy = getattr(error.__cause__, "sqlite_errorcode", None) in _NOT_BEGUN
+            return NotCommitted(error, sent=not busy)
 
     async def create(self, head: Put) -> None:
         await self.commit(head, None, ())
@@ -116,8 +119,12 @@ class SQLiteStore:
     def _connected(self) -> sqlite3.Connection:
         if self._database is None:
             database = sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False)
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute(_SCHEMA)
+            try:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.execute(_SCHEMA)
+            except sqlite3.Error:
+                database.close()
+                raise
             self._database = database
         return self._database
 

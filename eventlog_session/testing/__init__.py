@@ -1,0 +1,22 @@
+"""For tests of what is built on this package: the suite that every `Store` must pass, and stores that watch others.
+
+`StoreContract` needs pytest and pytest-asyncio, the rest nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .stores import CountingStore
+
+if TYPE_CHECKING:
+    from .contract import StoreContract
+
+__all__ = ["CountingStore", "StoreContract"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "StoreContract":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # before its import, so that a failing assert of the suite says what it compared
+    import_module("pytest").register_assert_rewrite(f"{__name__}.contract")
+    return import_module(".contract", __name__).StoreContract
