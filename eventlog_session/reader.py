@@ -143,6 +143,8 @@ class Reader:
             if digest(packed) != want.digest:
                 raise CorruptLog("its parts are not those that were written")
             return orjson.dumps(orjson.loads(blob.decompress(packed, limit))["items"])
+        if digest(values[0]) != want.digest:
+            raise CorruptLog("its bytes are not those that were written")
         return Event.of(values[0]).items
 
 

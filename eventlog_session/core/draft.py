@@ -36,7 +36,7 @@ def draft(event: Event, keys: Keys, limits: Limits, *, binary: bool) -> Draft:
         return Draft(event, event.to_bytes(keys.source), None, {})
     if size <= limits.value_bytes:
         value = event.to_bytes(keys.source)
-        return Draft(event, value, (len(value), 0, ""), {})
+        return Draft(event, value, (len(value), 0, digest(value)), {})
     frame = blob.compress(event.data())
     parts = blob.to_parts(frame, limits.value_bytes, binary=binary)
     event = replace(event, parts=Parts(len(parts), digest(frame)))

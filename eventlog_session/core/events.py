@@ -12,7 +12,7 @@ Dapr state API can read it, and so that the value begins with ``[``, which every
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any
 
 import orjson
@@ -39,7 +39,11 @@ TYPES: Mapping[str, str] = MappingProxyType(
 _KINDS = {type_: kind for kind, type_ in TYPES.items()}
 _NO_EXTENSIONS: Mapping[str, str] = MappingProxyType({})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_STANDARD = frozenset({"specversion", "id", "source", "type", "time", "datacontenttype", "data"})
+_STANDARD = frozenset(
+    {"specversion", "id", "source", "type", "time", "datacontenttype", "data"}
+    | {"dataref", "dataparts", "datadigest", "datacount"}
+)
+"""Attributes that are not an event's *extensions*."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +124,32 @@ class Event:
         try:
             (attributes,) = orjson.loads(value)
             kind = _KINDS.get(attributes["type"])
+            if kind is None:
+                raise UnsupportedFormat(f"event type {attributes['type']!r} is newer than this release; upgrade it")
             data = attributes.get("data", {})
-            items = data.get("items")
-            parts = Parts(attributes["dataparts"], attributes["datadigest"]) if "dataref" in attributes else None
-            skipped = _STANDARD | {"dataref", "dataparts", "datadigest", "datacount"}
-            event = cls(
+            items: list[Any] = data.get("items", [])
+            count, pops = attributes.get("datacount", len(items)), data.get("pops", 0)
+            base, text = data.get("base"), data.get("text", [])
+            if (type(items), type(text), type(count), type(pops)) != (list, list, int, int):
+                raise TypeError("its data is of other types")
+            if type(base) not in (int, NoneType):
+                raise TypeError("its base is no version")
+            return cls(
                 id=attributes["id"],
-                kind=kind or "?",
+                kind=kind,
                 time=from_rfc3339(attributes["time"]),
-                base=data.get("base"),
-                pops=data.get("pops", 0),
-                count=len(items) if items is not None else attributes.get("datacount", 0),
-                items=orjson.dumps(items) if items is not None else b"[]",
-                text=tuple(data.get("text", ())),
-                extensions={name: text for name, text in attributes.items() if name not in skipped},
-                parts=parts,
+                base=base,
+                pops=pops,
+                count=count,
+                items=orjson.dumps(items),
+                text=tuple(text),
+                extensions={name: value for name, value in attributes.items() if name not in _STANDARD},
+                parts=Parts(attributes["dataparts"], attributes["datadigest"]) if "dataref" in attributes else None,
             )
+        except UnsupportedFormat:
+            raise
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CorruptLog("not a stored event") from error
-        if kind is None:
-            raise UnsupportedFormat(f"event type {attributes['type']!r} is newer than this release; upgrade it")
-        return event
 
 
 def to_rfc3339(time: int) -> str:

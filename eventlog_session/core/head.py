@@ -9,7 +9,7 @@ The head: the only key of a session that ever changes, and the only thing that s
                    ├─ carried            the newest segment to be: compressed, inside the head until it is full
                    └─ tail               the newest events, raw
 
-    ["eventlog-head", 1, "<length of the fields>", {fields}, [items of the tail]]
+    ["eventlog-head", 1, "<length and checksum>", {fields}, [items of the tail]]
 
     s session id          g generation        c, u created and updated, in microseconds since 1970
     v version             n length            h hash chain: BLAKE2b(chain before, event's bytes)

@@ -65,9 +65,9 @@ def _encode_one(item: Any, position: int) -> tuple[bytes, bool]:
     except (TypeError, ValueError, RecursionError) as error:
         _refuse(position, error)
     try:
-        data = orjson.dumps(plain)
-        if orjson.loads(data) == plain:
-            return data, False
+        data = orjson.dumps([plain])  # as it will be stored: within an array, which counts for the depth
+        if orjson.loads(data) == [plain]:
+            return data[1:-1], False
     except (TypeError, ValueError, RecursionError):
         pass
     return orjson.dumps(text), True

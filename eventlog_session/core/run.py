@@ -6,7 +6,7 @@ parses items, not envelopes: 5,000 items decode in a third of the time that as m
 
 ::
 
-    ["eventlog-segment", 1, "<length of the columns>", {columns}, [items]]
+    ["eventlog-segment", 1, "<length and checksum>", {columns}, [items]]
 
     v  version of the first event               l  length of the history before it
     i  ids, 16 characters each                   k  kinds, a letter each
@@ -15,13 +15,15 @@ parses items, not envelopes: 5,000 items decode in a third of the time that as m
     o  what only some events have, by place:     b base   p pops   l length after   s positions kept as text
        x CloudEvents extensions                  f [bytes, parts, digest] of an event that is read from its own key
 
-The length up front lets a reader cut the columns from the items without parsing either.
+The length of the columns (8 hexadecimal digits) lets a reader cut them from the items without parsing either; CRC-32 of both
+notices damage that would still be JSON.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
+from zlib import crc32
 
 import orjson
 
@@ -39,7 +41,11 @@ _ODD = dict[str, Any]
 def frame(kind: str, meta: dict[str, Any], items: bytes) -> bytes:
     """Return *meta* and the inner bytes of a JSON array as one JSON array that `unframe` can cut without parsing."""
     body = orjson.dumps(meta)
-    return b'["eventlog-%s",%d,"%08d",%s,[%s]]' % (kind.encode(), FORMAT, len(body), body, items)
+    return b"%s%s,[%s]]" % (_opening(kind, body, items), body, items)
+
+
+def _opening(kind: str, body: bytes, items: bytes) -> bytes:
+    return b'["eventlog-%s",%d,"%08x%08x",' % (kind.encode(), FORMAT, len(body), crc32(items, crc32(body)))
 
 
 def unframe(kind: str, value: bytes) -> tuple[Any, bytes]:
@@ -52,11 +58,14 @@ def unframe(kind: str, value: bytes) -> tuple[Any, bytes]:
         number = int(value[len(opening) : comma])
         if number != FORMAT:
             raise UnsupportedFormat(f"written in format {number}; this release reads {FORMAT}. Upgrade eventlog-session")
-        start = comma + len(b',"00000000",')
-        end = start + int(value[comma + 2 : comma + 10])
+        start = comma + len(b',"0000000000000000",')
+        end = start + int(value[comma + 2 : comma + 10], 16)
+        body, items = value[start:end], value[end + 2 : -2]
         if value[end : end + 2] != b",[" or value[-2:] != b"]]":
             raise ValueError("its parts do not fit together")
-        return orjson.loads(value[start:end]), value[end + 2 : -2]
+        if value[:start] != _opening(kind, body, items):
+            raise ValueError("its bytes are not those that were written")
+        return orjson.loads(body), items
     except UnsupportedFormat:
         raise
     except ValueError as error:
@@ -306,9 +315,12 @@ class Run:
             )  # fmt: skip
             events = len(run.counts)
             listed = (len(run.kinds), len(offsets), len(run.waits), len(run.sizes), len(run.ids) // ID_LENGTH)
+            based = all(0 <= odd.get("b", 0) < run.first + place for place, odd in run.odd.items())
             fits = sum(run.sizes) + max(0, sum(map(bool, run.sizes)) - 1) == len(items)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptLog("not the columns of a run") from error
+        if not based:
+            raise CorruptLog("an event starts from a version that is not before its own")
         if listed != (events,) * 5 or not fits:
             raise CorruptLog("the columns of a run do not fit together")
         if not TYPES.keys() >= set(run.kinds):
