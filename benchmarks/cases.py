@@ -5,8 +5,6 @@ It hands each operation to *timed*, which awaits it with a clock around the awai
 benchmark of wrong results is worthless.
 """
 
-# ruff: noqa: INP001
-
 import json
 import re
 from collections.abc import Awaitable, Callable, Sequence

@@ -6,8 +6,6 @@ its place. While the clock runs it only keeps references, and sizes are computed
 without the framing of gRPC and HTTP/2. Of a call that was called off only the request counts.
 """
 
-# ruff: noqa: INP001
-
 import asyncio
 from collections.abc import Awaitable, Generator
 from time import perf_counter
@@ -48,9 +46,9 @@ class Meter:
         answer = await work
         seconds = perf_counter() - start
         self.running = False
-        await asyncio.sleep(PAUSE)  # noqa: TID251
+        await asyncio.sleep(PAUSE)
         while any(call.state == "under way" for call in self.calls):  # noqa: ASYNC110
-            await asyncio.sleep(PAUSE)  # noqa: TID251
+            await asyncio.sleep(PAUSE)
         trips = max((call.depth for call in self.calls if call.state == "waited for"), default=0)
         sizes = (*self._sizes("waited for", "called off"), *self._sizes("behind"))
         self.taken.append((operation, Sample(seconds, trips, *sizes)))

@@ -1,7 +1,5 @@
 """What is compared: how to make each implementation's session, and how to give it a history quickly."""
 
-# ruff: noqa: INP001
-
 import asyncio
 from collections.abc import Sequence
 from copy import copy

@@ -47,8 +47,8 @@ def read_legacy(value: bytes | None, key: str, *, verbatim: bool) -> Legacy | No
     if not value:
         return None
     try:
-        entries = json.loads(value)
-    except ValueError as error:
+        entries = json.loads(value.decode())
+    except (ValueError, RecursionError) as error:
         raise CorruptLog(f"{key}: the stored Dapr session messages are not valid JSON; restore or delete that key") from error
     if not isinstance(entries, list):
         raise CorruptLog(f"{key}: the stored Dapr session messages must be a JSON list; restore or delete that key")

@@ -44,3 +44,10 @@ class Limits:
     """Decompressed immutable values kept for each store."""
     ttl_margin: float = 1 / 8
     """Share of the ttl before a head's expiry in which it is read again rather than written through."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for limits that the format can't be kept within."""
+        if min(self.index_segments, self.index_nodes) < 4:
+            raise ValueError("index_segments and index_nodes must be at least 4, else the index is a chain and not a tree")
+        if self.value_bytes < 32:
+            raise ValueError("value_bytes must be at least 32")

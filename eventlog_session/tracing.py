@@ -6,6 +6,7 @@ from opentelemetry import trace
 
 _NO_OP = "no-op"
 """The id of the Agents SDK's traces and spans where tracing is switched off."""
+_LONGEST = 256
 
 
 def extensions() -> dict[str, str]:
@@ -28,6 +29,6 @@ def extensions() -> dict[str, str]:
             ("agentsspanid", tracing.get_current_span(), "span_id"),
         ):
             value = getattr(current, attribute, _NO_OP)
-            if value != _NO_OP:
+            if value != _NO_OP and value.isprintable() and len(value) <= _LONGEST:  # a trace id may be a caller's own
                 found[name] = value
     return found

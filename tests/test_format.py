@@ -225,9 +225,8 @@ def test_another_format_is_refused(kind: str, rest: bytes | None, golden: dict[s
     assert value.startswith(b'["eventlog-%s",1,' % kind.encode())
     start = len(kind) + len('["eventlog-",')
     changed = value[:start] + b"2" + (value[start + 1 :] if rest is None else rest)
-    read: Any = {"head": lambda data: Head.of(data, limit=LIMIT), "segment": Run.of, "node": node_refs}[kind]
     with pytest.raises(UnsupportedFormat, match=r"format 2; this release reads 1\. Upgrade eventlog-session"):
-        read(changed)
+        _read(kind, changed)
 
 
 def test_unknown_kinds_of_events_are_refused() -> None:
@@ -292,25 +291,25 @@ def test_every_truncation_of_a_segment_is_noticed() -> None:
                 blob.decompress(packed[:end], LIMIT)
 
 
-def test_no_flip_of_a_head_changes_its_version_or_length() -> None:
-    """A changed bit never reads as a shorter history: CorruptLog, UnsupportedFormat, or version and length as they were."""
-    made = make().head
-    noticed = 0
-    for value in flips(made.to_bytes()):
-        try:
-            head = Head.of(value, limit=LIMIT)
-        except CorruptLog:
-            noticed += 1
-        else:
-            assert (head.version, head.length) == (made.version, made.length)
-    assert noticed > len(made.to_bytes()) // 3  # brackets, names, counts; not item text, ids, times, most of what is carried
+def test_every_flip_is_noticed() -> None:
+    """No changed bit reads as another head, segment or node: neither as other items, nor as more or fewer of them."""
+    for kind in ("head", "segment", "node"):
+        value = _data(kind)
+        for bit in range(8 * len(value)):
+            changed = bytearray(value)
+            changed[bit // 8] ^= 1 << bit % 8
+            with pytest.raises(CorruptLog):
+                _read(kind, bytes(changed))
 
 
-def test_every_flip_of_a_head_is_noticed() -> None:
-    """No changed bit reads as another head: neither other items, nor more or fewer of them."""
-    for value in flips(make().head.to_bytes()):
+@examples(200)
+@given(st.sampled_from(("head", "segment", "node")).flatmap(lambda kind: st.tuples(st.just(kind), damaged(_data(kind)))))
+def test_damaged_bytes_are_noticed(case: tuple[str, bytes]) -> None:
+    """Bytes changed, put in, left out or repeated: they are what was written or CorruptLog, and no other error is raised."""
+    kind, value = case
+    if value != _data(kind):
         with pytest.raises(CorruptLog):
-            Head.of(value, limit=LIMIT)
+            _read(kind, value)
 
 
 @pytest.mark.parametrize("base", [101, 102, 10**9, -1])
@@ -358,19 +357,13 @@ def test_every_change_of_what_a_head_names_is_noticed(kind: str) -> None:
 
 
 @examples(300)
-@given(st.sampled_from(("head", "segment", "node")).flatmap(lambda kind: st.tuples(st.just(kind), damaged(_data(kind)))))
-def test_damaged_bytes_raise_nothing_but_corrupt_log(case: tuple[str, bytes]) -> None:
-    """Whatever happened to the bytes, they read as something or as CorruptLog; no other error is raised."""
-    _read(*case)
-
-
-@examples(300)
 @given(st.data())
 def test_other_fields_raise_nothing_but_corrupt_log(data: st.DataObject) -> None:
-    """The same for fields and columns that are JSON but not what they should be."""
+    """Fields and columns that are JSON, checksum and all, but not what they should be, read as something or as CorruptLog."""
     kind = data.draw(st.sampled_from(("head", "segment", "node")))
     meta, items = unframe(kind, _data(kind))
-    _read(kind, frame(kind, data.draw(misshapen(meta)), items))
+    with contextlib.suppress(CorruptLog):
+        _read(kind, frame(kind, data.draw(misshapen(meta)), items))
 
 
 def _data(kind: str) -> bytes:
@@ -379,8 +372,7 @@ def _data(kind: str) -> bytes:
 
 def _read(kind: str, value: bytes) -> None:
     read: Any = {"head": lambda data: Head.of(data, limit=LIMIT), "segment": Run.of, "node": node_refs}[kind]
-    with contextlib.suppress(CorruptLog):
-        read(value)
+    read(value)
 
 
 @pytest.mark.parametrize("points", [[-1], [1_114_112]])

@@ -60,7 +60,7 @@ class Sealed(NamedTuple):
 def seal(head: Head, keys: Keys, limits: Limits, *, binary: bool) -> Sealed:
     """Return *head* with its tail within the limits; *binary* says that the store keeps bytes, values are text otherwise."""
     tail = head.tail
-    if tail.weight() <= limits.tail_bytes and len(tail) <= limits.tail_events:
+    if not len(tail) or (tail.weight() <= limits.tail_bytes and len(tail) <= limits.tail_events):
         return Sealed(head, {}, {})
     carried = carry(head.carried.run.concat(tail) if head.carried else tail)
     full: list[Carried] = []

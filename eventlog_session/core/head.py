@@ -172,16 +172,12 @@ class Head:
 
     def _checked(self) -> "Head":
         """Return self when its parts fit together: what is missing from a damaged head must not read as a shorter history."""
-        upto = 0
-        for ref in self.index:
-            if ref.first != upto + 1:
-                raise CorruptLog("its index has a gap")
-            upto = ref.last
+        upto, length = (self.index[-1].last, self.index[-1].length) if self.index else (0, 0)
         for run in (*([self.carried.run] if self.carried else []), self.tail):
-            if run.first != upto + 1:
+            if (run.first, run.length_before) != (upto + 1, length):
                 raise CorruptLog("its runs have a gap")
-            upto = run.last
-        if upto != self.version or self.tail.length_at(upto) != self.length:
+            upto, length = run.last, run.length_at(run.last)
+        if (upto, length) != (self.version, self.length):
             raise CorruptLog("its version or length is not that of its last event")
         return self
 

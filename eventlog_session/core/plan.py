@@ -87,7 +87,7 @@ def locate(head: Head, loaded: Loaded, version: int) -> Run | Ref:
         ref = refs[bisect_right(refs, version, key=_first) - 1]
         value = loaded.get(ref.name)
         if value is None or isinstance(value, Run):
-            return value or ref
+            return ref if value is None else value
         refs = value
 
 
