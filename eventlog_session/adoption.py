@@ -1,7 +1,7 @@
 """
 Taking over what a `DaprSession` left: the JSON array under ``<session id>:messages``, each item a JSON string.
 
-Its items are the history of a session that has no head yet, and become the log's first event with the first commit. The
+Its items are the history of a session that has no event yet, and become the log's first event with the first commit. The
 source is kept. An entry that is not JSON stays as the text it is: `DaprSession` skips it when reading, and so do we.
 """
 

@@ -20,7 +20,7 @@ from itertools import count
 from .adoption import MARK, Legacy
 from .core.advance import append, seal
 from .core.draft import Draft, draft
-from .core.events import ADOPTED, Event
+from .core.events import ADOPTED, POPPED, Event
 from .core.head import Head
 from .core.keys import Keys, mint
 from .core.run import Run
@@ -125,13 +125,15 @@ class Committer:
                 length = await self._base_length(head, event)
                 ttl = _lasting(head, intent.ttl, self._runtime.clock())
                 await self._write_ahead(intent, ttl)
-            except (NoSuchPoint, TtlTooShort, StoreRefused) as error:  # its own fault: the others of the group go on
-                answers[intent] = error
+            except (NoSuchPoint, TtlTooShort, StoreRefused) as error:
+                if intent in adopting:  # nothing is written over a history that could not be taken over
+                    raise
+                answers[intent] = error  # its own fault: the others of the group go on
                 continue
             if _is_idle(head, event):
                 answers[intent] = Answer(None)
                 continue
-            item, is_text = await self._last_item(head, drafts) if intent.wants_item else (None, False)
+            item, is_text = await self._last_item(head, drafts) if event.kind == POPPED else (None, False)
             head = append(head, intent.draft, self._runtime.now(), length)
             head = replace(head, ttl=ttl, values_expire=_sooner(head.values_expire, intent.parts_expire))
             drafts.append(intent.draft)
@@ -145,18 +147,18 @@ class Committer:
     ) -> Proposal:
         """Return the commit that turns *known* into *head*, with everything that has to be written."""
         traits = await self._store.traits()
-        head, sealed, runs = seal(head, self._keys, self._limits, binary=traits.keeps_bytes)
+        head, puts, runs = seal(head, self._keys, self._limits, binary=traits.keeps_bytes)
         ttl = None if head.ttl is None else head.ttl * VALUES_TTL
         expire = None if ttl is None else head.updated // 1_000_000 + ttl
         values = [Put(self._keys.event(one.event.id), one.value, ttl) for one in drafts]
-        values += [Put(key, value, ttl) for key, value in sealed.items()]
+        values += [Put(key, value, ttl) for key, value in puts.items()]
         if known.legacy is not None:
             values.append(Put(self._keys.adopted, MARK))
         head = replace(
             head,
             generation=head.generation or mint(self._runtime.random_bytes(10)),
             swept=max(head.swept, self._sweeper.upto(head)),
-            values_expire=_sooner(head.values_expire, expire if sealed or any(one.far for one in drafts) else None),
+            values_expire=_sooner(head.values_expire, expire if puts or any(one.far for one in drafts) else None),
         )
         ids = tuple(one.event.id for one in drafts)
         return Proposal(known, head, Put(self._keys.head, head.to_bytes(), head.ttl), values, runs, ids, answers)
@@ -179,25 +181,17 @@ class Committer:
         if not intent.draft.ahead or (intent.parts_written and (intent.parts_expire or 2**62) >= now + (ttl or 0)):
             return
         keep = None if ttl is None else ttl * VALUES_TTL
-        page: list[Put] = []
-        size = 0
-        for key, value in intent.draft.ahead.items():
-            if page and size + len(value) > self._limits.request_bytes:
-                await self._store.put_many(page)
-                page, size = [], 0
-            page.append(Put(key, value, keep))
-            size += len(value) + 256
-        await self._store.put_many(page)
+        ahead = intent.draft.ahead
+        for page in self._limits.pages((key, len(value)) for key, value in ahead.items()):
+            await self._store.put_many([Put(key, ahead[key], keep) for key in page])
         intent.parts_written, intent.parts_expire = True, None if keep is None else now + keep
 
     async def _base_length(self, head: Head, event: Event) -> int:
         """Return the length of the history that *event* starts from."""
-        if event.base is None:
+        if event.base is None or event.base == head.version:
             return head.length
         if event.base > head.version:
             raise NoSuchPoint(f"there is no version {event.base} yet; the newest is {head.version}")
-        if event.base == head.version:
-            return head.length
         return (await self._reader.run_of(head, event.base)).length_at(event.base) if event.base else 0
 
     async def _last_item(self, head: Head, drafts: Sequence[Draft]) -> tuple[object, bool]:
@@ -287,11 +281,9 @@ class Committer:
 
 def _is_idle(head: Head, event: Event) -> bool:
     """Whether *event* would change nothing: a pop of nothing, a clear of nothing, a rewind to where we stand."""
-    if event.pops > (head.length if event.base is None else event.pops):
-        return True
-    if event.base is None or event.count or event.pops:
-        return False
-    return event.base == head.version or head.length == 0 == event.base
+    if event.base is None:
+        return event.pops > head.length
+    return not event.count and not event.pops and (event.base == head.version or event.base == head.length == 0)
 
 
 def _lasting(head: Head, asked: int | None, now: float) -> int | None:

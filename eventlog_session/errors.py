@@ -11,7 +11,7 @@
     ├── CorruptLog         (ValueError)       stored bytes are damaged or missing. Restore them; they are never written over.
     │   └── UnsupportedFormat                 a newer release wrote them. Upgrade this one.
     ├── ForkDetected                          the store forgot what it had acknowledged. Check it; the next call starts anew.
-    ├── TtlTooShort                           the ttl would let history expire under a live session.
+    ├── TtlTooShort        (ValueError)       the ttl would let history expire under a live session. Start a new session.
     ├── NoSuchPoint        (LookupError)      the version or time asked for is not in the log.
     ├── ReadOnlySession    (RuntimeError)     a past state can't be changed. Write to the session itself.
     └── SessionClosed      (RuntimeError)     the session was closed. Make a new one.

@@ -28,7 +28,6 @@ class Intent:
     """One call's wish: an event whose bytes are fixed, to be committed on whatever head there is then."""
 
     draft: Draft
-    wants_item: bool = False
     ttl: int | None = None
     parts_written: bool = False
     parts_expire: int | None = None

@@ -1,5 +1,6 @@
 """Every size that can be tuned, with its reason beside it. In bytes; times in seconds."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -16,13 +17,13 @@ class Limits:
     head_reserve: int = 256 << 10
     """Kept free in a commit's request for the head, a segment and index nodes."""
     bulk_keys: int = 200
-    """Keys of one bulk read."""
+    """Keys of one bulk read or write."""
     inline_bytes: int = 4 << 10
     """An event's items up to this size are repeated in the head; larger ones are read from the event's own key."""
     tail_bytes: int = 8 << 10
-    """The head's raw tail is sealed when its items pass this: the tail is rewritten by every append."""
+    """The head's raw tail is sealed when its items and columns pass this: the tail is rewritten by every append."""
     tail_events: int = 128
-    """The same for many tiny events, since each also costs an id and two times."""
+    """The same in events: pops and tiny adds would otherwise make long columns of little content."""
     carried_bytes: int = 10 << 10
     """
     Compressed bytes of the segment that rides along in the head: about 110 items of 330 B in one round trip.
@@ -51,3 +52,16 @@ class Limits:
             raise ValueError("index_segments and index_nodes must be at least 4, else the index is a chain and not a tree")
         if self.value_bytes < 32:
             raise ValueError("value_bytes must be at least 32")
+
+    def pages(self, sized: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
+        """Yield keys, given with their values' sizes, in pages that one bulk request can carry."""
+        keys: list[str] = []
+        total = 0
+        for key, size in sized:
+            if keys and (total + size > self.request_bytes or len(keys) == self.bulk_keys):
+                yield keys
+                keys, total = [], 0
+            keys.append(key)
+            total += size + 256  # key, etag and framing
+        if keys:
+            yield keys

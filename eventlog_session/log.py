@@ -89,7 +89,8 @@ class EventLog:
         """
         Return the newest *need* items (all for None) of the history at a point (None: now).
 
-        One round trip when the answer lies in the head, else two, and one more for each further page or wrong guess.
+        One round trip when the answer lies in the head, else two; one more for each level of index nodes, wrong guess and
+        four further pages.
         Raises NoSuchPoint, Unavailable, CorruptLog, ForkDetected.
         """
         wanted = ALL if need is None else need
@@ -129,7 +130,7 @@ class EventLog:
                 known = await self._heads.moved_on(known, gone, missed)
 
     async def head(self) -> Head:
-        """Return the head as it stands now; `Head.absent` where there is none. One round trip."""
+        """Return the head as it stands now; `Head.absent` where there is none. Trips as `Heads.fresh` says."""
         return (await self._heads.fresh()).head
 
     # ---- changing --------------------------------------------------------------------------------------------------
@@ -143,19 +144,19 @@ class EventLog:
         ttl: int | None = None,
     ) -> Answer:
         """Append *count* items, a JSON array as bytes, as one event: all of them or, when this raises, none or unknown."""
-        return await self._submit(ttl, ADDED, extensions, count=count, items=items, text=text, wants_item=False)
+        return await self._submit(ttl, ADDED, extensions, count=count, items=items, text=text)
 
     async def pop(self, extensions: Mapping[str, str] | None = None, ttl: int | None = None) -> Answer:
         """Remove the newest item; the answer holds it, or no version when there is none."""
-        return await self._submit(ttl, POPPED, extensions, pops=1, wants_item=True)
+        return await self._submit(ttl, POPPED, extensions, pops=1)
 
     async def clear(self, extensions: Mapping[str, str] | None = None, ttl: int | None = None) -> Answer:
         """Empty the history; what was there stays in the log."""
-        return await self._submit(ttl, CLEARED, extensions, base=0, wants_item=False)
+        return await self._submit(ttl, CLEARED, extensions, base=0)
 
     async def rewind(self, version: int, extensions: Mapping[str, str] | None = None, ttl: int | None = None) -> Answer:
         """Make the history what it was at *version*. Raises NoSuchPoint when there is none such yet."""
-        return await self._submit(ttl, REWOUND, extensions, base=version, wants_item=False)
+        return await self._submit(ttl, REWOUND, extensions, base=version)
 
     async def settle(self) -> None:
         """Wait for everything under way, in the background too, before the store is closed."""
@@ -163,13 +164,11 @@ class EventLog:
         await self._heads.settle()
         await self._sweeper.settle()
 
-    async def _submit(
-        self, ttl: int | None, kind: str, extensions: Mapping[str, str] | None, *, wants_item: bool, **effect: Any
-    ) -> Answer:
+    async def _submit(self, ttl: int | None, kind: str, extensions: Mapping[str, str] | None, **effect: Any) -> Answer:
         event = Event(mint(self._runtime.random_bytes(10)), kind, self._runtime.now(), extensions=extensions or {}, **effect)
         large = len(event.items) > self._limits.value_bytes
         ready = draft(event, self.keys, self._limits, binary=large and (await self._store.traits()).keeps_bytes)
-        return await self._lane.submit(Intent(ready, wants_item, ttl))
+        return await self._lane.submit(Intent(ready, ttl))
 
     # ---- finding ---------------------------------------------------------------------------------------------------
 

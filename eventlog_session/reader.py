@@ -87,7 +87,7 @@ class Reader:
         return data
 
     async def _load(self, missing: Mapping[str, Ref | Far], loaded: "_Loaded") -> None:
-        """Read what is *missing* into *loaded* and the cache, a page at a time, a few pages at once."""
+        """Read what is *missing* into *loaded* and the cache: in pages, a few at once."""
         wanted = {name: self._keys_of(want) for name, want in missing.items()}
         sizes = [
             (key, want.size // len(wanted[name]))
@@ -100,7 +100,7 @@ class Reader:
                 return await self._store.get_many(keys)
 
         found: dict[str, bytes] = {}
-        for part in await asyncio.gather(*(page(keys) for keys in self._pages(sizes))):
+        for part in await asyncio.gather(*(page(keys) for keys in self._limits.pages(sizes))):
             found.update(part)
         for name, want in missing.items():
             values = [found[key] if key in found else _gone(key) for key in wanted[name]]
@@ -117,19 +117,6 @@ class Reader:
         if want.parts:
             return [self._keys.part(want.name, number) for number in range(want.parts)]
         return [self._keys.event(want.name)]
-
-    def _pages(self, sizes: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
-        """Yield keys in pages that one bulk read can answer."""
-        keys: list[str] = []
-        total = 0
-        for key, size in sizes:
-            if keys and (total + size > self._limits.request_bytes or len(keys) == self._limits.bulk_keys):
-                yield keys
-                keys, total = [], 0
-            keys.append(key)
-            total += size + 256  # key, etag and framing
-        if keys:
-            yield keys
 
     def _decode(self, want: Ref | Far, values: list[bytes]) -> Any:
         limit = self._limits.event_bytes

@@ -36,6 +36,7 @@ from eventlog_session import (
 from eventlog_session.adoption import legacy_key
 from eventlog_session.core.events import ADDED, ADOPTED, Event
 from eventlog_session.core.keys import Keys
+from eventlog_session.core.run import frame, unframe
 from eventlog_session.lane import Answer
 from eventlog_session.runtime import Runtime
 from eventlog_session.stores.base import Committed, NotCommitted, Put, Traits, Value
@@ -1192,10 +1193,8 @@ async def test_unknown_fields_of_a_head_are_handed_on(plain: MemoryStore, sessio
     log = EventLog(plain, session_id)
     await add(log, 1)
     value, etag, expires = plain._values[log.keys.head]
-    kind, number, length, fields, items = orjson.loads(value)
-    fields |= {"future": {"a": [1]}}
-    newer = orjson.dumps([kind, number, f"{len(orjson.dumps(fields)):08}", fields, items])
-    assert len(length) == 8
+    fields, items = unframe("head", value)
+    newer = frame("head", fields | {"future": {"a": [1]}}, items)
     plain._values[log.keys.head] = newer, etag, expires
     other = EventLog(CountingStore(plain), session_id)
     await add(other, 2)
@@ -1440,6 +1439,24 @@ async def test_a_large_legacy_history_is_adopted(plain: MemoryStore, session_id:
     log = EventLog(plain, session_id)
     await add(log, "new")
     assert await whole(plain, session_id) == [*items, "new"]
+
+
+async def test_a_history_that_cannot_be_taken_over_is_not_written_over(plain: MemoryStore, session_id: str) -> None:
+    """Its parts are refused: so is every call, none is told of a version, and the history is still there."""
+    items = [_noise(number, 5000) for number in range(200)]
+    _legacy(plain, session_id, *items)
+    put_many = plain.put_many
+
+    async def refuse(values: Sequence[Put]) -> None:
+        if any(":p:" in put.key for put in values):
+            raise StoreRefused("too large for this store")
+        await put_many(values)
+
+    plain.put_many = refuse  # type: ignore[method-assign]
+    log = EventLog(plain, session_id)
+    done = await asyncio.gather(add(log, "a"), add(log, "b"), return_exceptions=True)
+    assert [type(one) for one in done] == [StoreRefused, StoreRefused]
+    assert await whole(plain, session_id) == items
 
 
 async def test_a_damaged_legacy_history_is_not_passed_over(plain: MemoryStore, session_id: str) -> None:

@@ -2,19 +2,20 @@
 How a head moves on: one event appended, the tail sealed, the index rolled up. All pure; the caller writes what comes back.
 
 Sealing has two steps, since a tail is rewritten by every append and a segment is read by every cold reader: the raw tail is
-kept small (8 KiB) and is merged, compressed, into the run that the head carries; only when that is full (12 KiB compressed,
-about 140 items of 330 B) does it become a segment under its own key. So a segment holds six tails, and until then a cold
-read needs no second trip. Whatever is sealed was committed before, so losing the race with it is harmless.
+kept small (8 KiB) and is merged, compressed, into the run that the head carries; only when that is full (10 KiB compressed,
+about 110 items of 330 B) does it become a segment under its own key. So a segment holds three to five tails, and until then
+a cold read needs no second trip. Whatever is sealed was committed before, so losing the race with it is harmless.
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import reduce
 from hashlib import blake2b
 from typing import NamedTuple
 
 from ..limits import Limits
 from . import blob
-from .algebra import UNIT, Summary
+from .algebra import Summary
 from .draft import Draft
 from .head import Carried, Head, Ref, carry, node_bytes
 from .keys import ID_LENGTH, Keys, digest
@@ -121,29 +122,8 @@ def _node(refs: tuple[Ref, ...], binary: bool) -> tuple[Ref, bytes]:
     """Return the reference to an index node naming *refs*, and its stored bytes."""
     value = blob.to_value(blob.compress(node_bytes(refs)), binary=binary)
     first, last = refs[0], refs[-1]
-    base, pops, adds = _compose(ref.summary for ref in refs)
+    # a base inside the node stays absolute: no prefix of a segment is at hand here
+    base, pops, adds = reduce(Summary.then, (ref.summary for ref in refs))
     events = last.last - first.first + 1
-    return (
-        Ref(
-            digest(value),
-            first.level + 1,
-            first.first,
-            events,
-            len(value),
-            first.began,
-            last.ended,
-            base,
-            pops,
-            adds,
-            last.length,
-        ),
-        value,
-    )
-
-
-def _compose(summaries: Iterable[Summary]) -> Summary:
-    """Compose segments' summaries. A base inside the node stays absolute: no prefix of a segment is at hand here."""
-    total = UNIT
-    for summary in summaries:
-        total = total.then(summary)
-    return total
+    times = first.began, last.ended
+    return Ref(digest(value), first.level + 1, first.first, events, len(value), *times, base, pops, adds, last.length), value

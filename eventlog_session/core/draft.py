@@ -32,11 +32,9 @@ def draft(event: Event, keys: Keys, limits: Limits, *, binary: bool) -> Draft:
     size = len(event.items)
     if size > limits.event_bytes:
         raise InvalidItem(f"{size} bytes of items in one batch; at most {limits.event_bytes} fit. Nothing was written")
-    if size <= limits.inline_bytes:
-        return Draft(event, event.to_bytes(keys.source), None, {})
     if size <= limits.value_bytes:
         value = event.to_bytes(keys.source)
-        return Draft(event, value, (len(value), 0, digest(value)), {})
+        return Draft(event, value, (len(value), 0, digest(value)) if size > limits.inline_bytes else None, {})
     frame = blob.compress(event.data())
     parts = blob.to_parts(frame, limits.value_bytes, binary=binary)
     event = replace(event, parts=Parts(len(parts), digest(frame)))

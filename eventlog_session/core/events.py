@@ -5,7 +5,8 @@ At rest an event is a CloudEvents 1.0 JSON batch of one (``application/cloudeven
 Dapr state API can read it, and so that the value begins with ``[``, which every store keeps unchanged. Laws:
 
 1. An event's bytes do not depend on the attempt that writes them: no sequence, no length, nothing of the head inside.
-2. ``Event.of(event.to_bytes(source)) == event`` and the bytes come back to the letter: the hash chain runs over them.
+2. ``Event.of(event.to_bytes(source)) == event``, but for items that lie in parts, and the bytes come back to the letter:
+   the hash chain runs over them.
 3. The type strings are the storage format; renaming a Python name must not be able to change them.
 """
 
@@ -53,7 +54,7 @@ class Parts:
     number: int
     """How many parts."""
     digest: str
-    """Digest of the parts' frames put together."""
+    """Digest of the one frame that the parts make up together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ The head: the only key of a session that ever changes, and the only thing that s
     r ids of the newest events that are neither in the tail nor carried
     x the index, a row for each `Ref`           z carried run, as base64 of a zstd frame
     w version up to which events' own keys were deleted, their segments standing
-    t columns of the tail, without its ids' run of versions: see `run`
+    t columns of the tail: see `run`
+
+    ["eventlog-node", 1, "<length and checksum>", {"v": first version, "c": origin of times, "x": rows as above}, []]
 
 Laws: 1. The head never grows with the history. 2. What it names was written before it or with it. 3. ``Head.of`` of
 ``to_bytes`` is the same head. 4. An absent head is ``Head.absent(session_id)``: version 0, no generation.
@@ -26,8 +28,6 @@ Laws: 1. The head never grows with the history. 2. What it names was written bef
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-
-import orjson
 
 from ..errors import CorruptLog
 from . import blob
@@ -119,12 +119,11 @@ class Head:
 
     def to_bytes(self) -> bytes:
         """Return the head as it is stored."""
-        tail = self.tail.columns()
         fields: dict[str, Any] = {
             **self.extra,
-            "s": self.session_id if self.session_id.isascii() else orjson.Fragment(_ascii(self.session_id)),
+            "s": _storable(self.session_id),
             "g": self.generation, "c": self.created, "u": self.updated, "v": self.version, "n": self.length,
-            "h": self.chain, "r": self.recent, "x": _rows(self.index, self.created), "t": tail,
+            "h": self.chain, "r": self.recent, "x": _rows(self.index, self.created), "t": self.tail.columns(),
         }  # fmt: skip
         if self.ttl is not None:
             fields["d"] = self.ttl
@@ -225,12 +224,13 @@ def _carried(text: str | None, limit: int) -> Carried | None:
     return Carried(Run.of(blob.decompress(packed, limit)), packed, text)
 
 
-def _ascii(session_id: str) -> bytes:
-    """Return the id as a JSON string; one with lone surrogates, which orjson can't write, as a list of code points."""
+def _storable(session_id: str) -> str | list[int]:
+    """Return the id; one with lone surrogates, which orjson can't write, as a list of code points."""
     try:
-        return orjson.dumps(session_id)
-    except TypeError:
-        return orjson.dumps(list(map(ord, session_id)))
+        session_id.encode()
+    except UnicodeEncodeError:
+        return list(map(ord, session_id))
+    return session_id
 
 
 def _session_id(stored: Any) -> str:

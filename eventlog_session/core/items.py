@@ -3,8 +3,9 @@ Items to JSON and back, exactly.
 
 orjson is fast and silently changes some things: NaN becomes null, a UUID or a dataclass becomes something else, integers
 beyond 64 bit load as floats, lone surrogates fail both ways. So `encode` reads back what it wrote and compares, all in C;
-only where that fails are the items looked at one by one. An item that orjson can't carry but JSON can (lone surrogates, keys
-that are not strings, very deep nesting) is kept as *text*: a JSON string that holds the output of ``json.dumps``.
+only where that fails are the items looked at one by one. Keys that are not strings become strings, as `json.dumps` makes
+them. An item that orjson can't carry but JSON can (lone surrogates, very deep nesting) is kept as *text*: a JSON string that
+holds the output of ``json.dumps``.
 """
 
 import json
@@ -16,12 +17,6 @@ import orjson
 from ..errors import InvalidItem
 
 _INT64 = range(-(2**63), 2**64)
-
-
-class Text(str):
-    """An item that is stored as a string for `json.loads` or a session's own ``_deserialize_item`` to read."""
-
-    __slots__ = ()
 
 
 def encode(items: Sequence[Any]) -> tuple[bytes, tuple[int, ...]]:

@@ -84,15 +84,11 @@ def locate(head: Head, loaded: Loaded, version: int) -> Run | Ref:
         return head.carried.run
     refs: Sequence[Ref] = head.index
     while True:
-        ref = refs[bisect_right(refs, version, key=_first) - 1]
+        ref = refs[bisect_right(refs, version, key=lambda ref: ref.first) - 1]
         value = loaded.get(ref.name)
         if value is None or isinstance(value, Run):
             return ref if value is None else value
         refs = value
-
-
-def _first(ref: Ref) -> int:
-    return ref.first
 
 
 def version_at(head: Head, loaded: Loaded, time: int) -> int | Ref:

@@ -33,7 +33,7 @@ from .events import TYPES, Event, Parts
 from .keys import ID_LENGTH
 
 FORMAT = 1
-"""The format number of everything at rest. A reader refuses a higher one."""
+"""The format number of everything at rest. A reader refuses any other."""
 
 _ODD = dict[str, Any]
 
@@ -49,7 +49,7 @@ def _opening(kind: str, body: bytes, items: bytes) -> bytes:
 
 
 def unframe(kind: str, value: bytes) -> tuple[Any, bytes]:
-    """Return the *meta* and items that `frame` put together. Raises CorruptLog, or UnsupportedFormat for a newer format."""
+    """Return the *meta* and items that `frame` put together. Raises CorruptLog, or UnsupportedFormat for another format."""
     opening = b'["eventlog-%s",' % kind.encode()
     try:
         if not value.startswith(opening):
@@ -167,13 +167,8 @@ class Run:
             length = self.length_before
             lengths: list[int] = []
             for place, count in enumerate(self.counts):
-                odd = self.odd.get(place)
-                if odd is None:
-                    length += count
-                elif "l" in odd:
-                    length = odd["l"]
-                else:
-                    length += count - odd.get("p", 0)
+                odd = self.odd.get(place, {})
+                length = odd.get("l", length + count - odd.get("p", 0))
                 lengths.append(length)
             self._lengths = lengths
         return self._lengths

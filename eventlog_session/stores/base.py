@@ -75,7 +75,7 @@ class Store(Protocol):
         """What two stores have in common, and only they, that hold the same data: a hashable value."""
 
     async def traits(self) -> Traits:
-        """Return how this store behaves; asked of it at most once."""
+        """Return how this store behaves, always the same. Asked before every commit: one that must find out remembers."""
 
     async def get(self, key: str) -> Value | None:
         """Return the newest value of *key*, strongly consistent, or None when there is none."""

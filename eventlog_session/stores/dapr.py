@@ -205,7 +205,7 @@ class DaprStore:
             raise self._error(error) from error
 
     def _error(self, error: grpc.aio.AioRpcError) -> EventLogError:
-        """Return what *error* means for whoever asked for something that changes nothing."""
+        """Return what *error* means. Of a write, `Unavailable` does not say that nothing was written."""
         code, details = error.code(), error.details()
         if code in _REFUSED:
             return StoreRefused(f"Dapr refused the request on state store {self._name!r}: {details}")

@@ -121,6 +121,7 @@ class SQLiteStore:
             database = sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False)
             try:
                 database.execute("PRAGMA journal_mode = WAL")
+                database.execute("PRAGMA synchronous = FULL")
                 database.execute(_SCHEMA)
             except sqlite3.Error:
                 database.close()
