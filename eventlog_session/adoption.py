@@ -2,7 +2,7 @@
 Taking over what a `DaprSession` left: the JSON array under ``<session id>:messages``, each item a JSON string.
 
 Its items are the history of a session that has no event yet, and become the log's first event with the first commit. The
-source is kept. An entry that is not JSON stays as the text it is: `DaprSession` skips it when reading, and so do we.
+source is kept. An entry that `DaprSession` would not have written to the letter stays as the text it is.
 """
 
 import json
@@ -69,9 +69,11 @@ def _entry(entry: Any, verbatim: bool) -> tuple[bytes, bool]:
     if isinstance(entry, str):
         if not verbatim:
             try:
-                data, text = codec.encode([json.loads(entry)])
-                return data[1:-1], bool(text)
-            except (ValueError, InvalidItem):
+                item = json.loads(entry)
+                if json.dumps(item, separators=(",", ":")) == entry:  # else a subclass wrote it, which may need the letter
+                    data, text = codec.encode([item])
+                    return data[1:-1], bool(text)
+            except (ValueError, RecursionError):
                 pass  # left as it is, for _deserialize_item to skip
         return orjson.dumps(entry.encode("utf-8", "replace").decode()), True
     try:

@@ -16,7 +16,7 @@
     ├── ReadOnlySession    (RuntimeError)     a past state can't be changed. Write to the session itself.
     └── SessionClosed      (RuntimeError)     the session was closed. Make a new one.
 
-Messages name keys and positions, never items or session ids: an error text ends up in logs.
+Messages name keys and positions, never items, nor session ids but in the key of a DaprSession: an error text ends up in logs.
 """
 
 

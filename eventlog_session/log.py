@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 import orjson
 
+from .adoption import Legacy
 from .commit import Committer
 from .core.draft import draft
 from .core.events import ADDED, CLEARED, POPPED, REWOUND, Event, from_datetime
@@ -98,11 +99,9 @@ class EventLog:
         missed: set[str] = set()
         while True:
             try:
+                if known.legacy is not None:
+                    return _adoptable(known.legacy, wanted, at)
                 version = await self._version(known.head, at)
-                if known.legacy is not None and at is None:
-                    items = orjson.loads(known.legacy.items)[-wanted:] if wanted else []
-                    skipped = known.legacy.count - len(items)
-                    return View(items, 0, [place - skipped for place in known.legacy.text if place >= skipped])
                 items, texts = await self._reader.read(known.head, version, wanted)
                 return View(items, version, texts)
             except Gone as gone:
@@ -177,12 +176,25 @@ class EventLog:
             return head.version
         if isinstance(at, datetime):
             return await self._reader.version_at(head, from_datetime(at))
-        if not 0 <= at <= head.version:
-            raise NoSuchPoint(f"there is no version {at}; the log goes from 0 to {head.version}")
-        return at
+        return _within(at, head.version)
 
     async def _with_items(self, odd: Mapping[str, Any], event: Event) -> Event:
         """Return *event* with its items, which for a large one lie under its own key."""
         if "f" not in odd:
             return event
         return replace(event, items=await self._reader.items_of(Far.of(event.id, odd)))
+
+
+def _within(version: int, newest: int) -> int:
+    if not 0 <= version <= newest:
+        raise NoSuchPoint(f"there is no version {version}; the log goes from 0 to {newest}")
+    return version
+
+
+def _adoptable(legacy: Legacy, wanted: int, at: Point | None) -> View:
+    """Return the view of a `DaprSession`'s history as the first commit will take it over: as what version 1 added."""
+    if isinstance(at, int) and _within(at, 1) == 0:
+        return View([], 0, [])
+    items = orjson.loads(legacy.items)[-wanted:] if wanted else []
+    skipped = legacy.count - len(items)
+    return View(items, 1, [place - skipped for place in legacy.text if place >= skipped])

@@ -10,7 +10,7 @@ class Retry:
     """How long a commit goes on. Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter")."""
 
     budget: float = 30.0
-    """From the first attempt to giving up."""
+    """From the first attempt to giving up. A store that has never answered is not waited for."""
     first: float = 0.004
     """Upper bound of the first back-off: about one commit's duration."""
     cap: float = 0.128

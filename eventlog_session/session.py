@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
-import orjson
 from agents.memory.session import SessionABC
 from agents.memory.session_settings import SessionSettings, coerce_session_settings, resolve_session_limit
 
@@ -94,6 +93,8 @@ class EventLogSession(SessionABC):
             limits: Sizes, see `Limits`.
             retry: How long a write goes on under contention and faults, see `Retry`.
         """
+        if not isinstance(session_id, str):
+            raise TypeError(f"session_id must be a string, not {type(session_id).__name__}; use str(...)")
         if ttl is not None and (type(ttl) is not int or ttl <= 0):
             raise ValueError(f"ttl must be a positive whole number of seconds or None, not {ttl!r}")
         if store is None:
@@ -260,7 +261,7 @@ class EventLogSession(SessionABC):
 
     async def _serialize_item(self, item: "TResponseInputItem") -> str:
         """Return *item* as a string. A subclass that overrides this has its items kept as these strings."""
-        return json.dumps(item, separators=(",", ":"))
+        return _as_text(item)
 
     async def _deserialize_item(self, item: str) -> "TResponseInputItem":
         """Return the item of a string. One that raises JSONDecodeError or TypeError is skipped, as `DaprSession` does."""
@@ -283,7 +284,7 @@ class EventLogSession(SessionABC):
                 if position in as_text:
                     read.append(await self._deserialize_item(item))
                 else:
-                    read.append(await self._deserialize_item(orjson.dumps(item).decode()) if own else item)
+                    read.append(await self._deserialize_item(_as_text(item)) if own else item)
             except (json.JSONDecodeError, TypeError):
                 continue
         return read
@@ -310,8 +311,7 @@ class EventLogSession(SessionABC):
             read = await self._decode(view.items, view.texts)
             if wanted is None or need is None or len(read) >= need or len(view.items) < wanted:
                 return SessionView(read if need is None else read[-need:], view.version)
-            # version 0 with items is a DaprSession's history, which only the present has
-            point, wanted = view.version or point, wanted * 2
+            point, wanted = view.version, wanted * 2
 
     async def _log(self) -> EventLog:
         """Return the log on the running loop. Raises SessionClosed; waits for a close under way to know."""
@@ -329,3 +329,8 @@ class EventLogSession(SessionABC):
     def _check_open(self) -> None:
         if self._closed:
             raise SessionClosed(f"{type(self).__name__} is closed")
+
+
+def _as_text(item: Any) -> str:
+    """Return *item* as the string that `DaprSession` keeps, to the letter: a session may have its own way to read it."""
+    return json.dumps(item, separators=(",", ":"))

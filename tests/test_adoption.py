@@ -132,3 +132,11 @@ def test_keys_are_those_of_dapr_session() -> None:
         client: Any = Dapr(b"")
         assert legacy_key(session_id) == DaprSession(session_id, state_store_name="s", dapr_client=client)._messages_key
     assert [legacy_key(session_id) for session_id in ("\ud800", "a||b", "\0")] == ["", "", ""]
+
+
+def test_what_a_subclass_wrote_is_kept_to_the_letter() -> None:
+    """Strings that `DaprSession` itself would have written otherwise may be signed, say: they stay what they are."""
+    own = json.dumps({"a": 1}, indent=1)
+    legacy = read_legacy(json.dumps([own, json.dumps({"a": 1}, separators=(",", ":"))]).encode(), KEY, verbatim=False)
+    assert legacy is not None
+    assert (json.loads(legacy.items), legacy.text) == ([own, {"a": 1}], (0,))

@@ -87,8 +87,8 @@ def test_modules_are_found() -> None:
 def test_core_is_pure(module: str) -> None:
     """Nothing of the core awaits, reads a clock, draws a random number, knows a store or an SDK; no function of it is async."""
     allowed = {
-        "backports", "base64", "bisect", "collections", "compression", "dataclasses", "datetime", "hashlib", "functools", "itertools",
-        "json", "orjson", "sys", "types", "typing", "zlib", PACKAGE,
+        "backports", "base64", "bisect", "collections", "compression", "dataclasses", "datetime", "functools", "hashlib",
+        "itertools", "json", "orjson", "sys", "types", "typing", "zlib", PACKAGE,
     }  # fmt: skip
     found = imports(module)
     assert {one.name.partition(".")[0] for one in found} <= allowed

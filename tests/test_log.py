@@ -1380,8 +1380,19 @@ async def test_a_legacy_history_is_read_in_three_trips(plain: MemoryStore, sessi
     for need, items in ((None, ["a", "b", "c"]), (2, ["b", "c"]), (0, []), (9, ["a", "b", "c"])):
         store = CountingStore(plain)
         view = await EventLog(store, session_id).read(need)
-        assert (view.items, view.version) == (items, 0)
+        assert (view.items, view.version) == (items, 1)
         assert store.trips <= 3, store
+
+
+async def test_a_legacy_history_is_what_version_1_will_be(plain: MemoryStore, session_id: str) -> None:
+    """What was read at its version before it was taken over reads the same there afterwards."""
+    _legacy(plain, session_id, "a", "b")
+    log = EventLog(plain, session_id)
+    assert ((await log.read(at=1)).items, (await log.read(at=0)).items) == (["a", "b"], [])
+    with pytest.raises(NoSuchPoint):
+        await log.read(at=2)
+    await add(log, "c")
+    assert ((await log.read(at=1)).items, (await log.read(at=0)).items) == (["a", "b"], [])
 
 
 async def test_a_legacy_history_is_adopted_by_the_first_commit(plain: MemoryStore, session_id: str) -> None:
