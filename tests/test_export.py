@@ -278,7 +278,9 @@ async def test_an_adopted_history_is_an_event_of_its_own() -> None:
     store = MemoryStore()
     from eventlog_session.stores.base import Put
 
-    await store.put_many([Put("old:messages", json.dumps([json.dumps(item) for item in users(0, 1)]).encode())])
+    await store.put_many(
+        [Put("old:messages", json.dumps([json.dumps(item, separators=(",", ":")) for item in users(0, 1)]).encode())]
+    )
     session = EventLogSession("old", store=store)
     await session.add_items(users(2))
     first, second = await exported(session)
