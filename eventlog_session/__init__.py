@@ -3,18 +3,21 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .erase import Erasure
 from .errors import (
+    BeingErased,
     Conflict,
     CorruptLog,
     EventLogError,
     ForkDetected,
+    HistoryTrimmed,
+    IdempotencyKeyReused,
     InvalidItem,
     NoSuchPoint,
     OutcomeUnknown,
     ReadOnlySession,
     SessionClosed,
     StoreRefused,
-    TtlTooShort,
     Unavailable,
     UnsupportedFormat,
 )
@@ -24,6 +27,7 @@ from .retry import Retry
 from .stores.base import Store
 from .stores.memory import MemoryStore
 from .stores.sqlite import SQLiteStore
+from .verify import Verification
 
 if TYPE_CHECKING:
     from importlib.metadata import version
@@ -49,13 +53,17 @@ _LAZY = {
 __all__ = [
     "DAPR_CONSISTENCY_EVENTUAL",
     "DAPR_CONSISTENCY_STRONG",
+    "BeingErased",
     "Conflict",
     "CorruptLog",
     "DaprStore",
+    "Erasure",
     "EventLog",
     "EventLogError",
     "EventLogSession",
     "ForkDetected",
+    "HistoryTrimmed",
+    "IdempotencyKeyReused",
     "InvalidItem",
     "Limits",
     "MemoryStore",
@@ -70,9 +78,9 @@ __all__ = [
     "SessionView",
     "Store",
     "StoreRefused",
-    "TtlTooShort",
     "Unavailable",
     "UnsupportedFormat",
+    "Verification",
     "View",
     "export",
 ]

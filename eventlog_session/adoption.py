@@ -37,6 +37,12 @@ def legacy_key(session_id: str) -> str:
     return "" if "||" in session_id or "\0" in session_id else f"{session_id}:messages"
 
 
+def legacy_keys(session_id: str) -> tuple[str, ...]:
+    """Return all keys that a `DaprSession` of *session_id* has: its items' and its metadata's."""
+    key = legacy_key(session_id)
+    return (key, f"{session_id}:metadata") if key else ()
+
+
 def read_legacy(value: bytes | None, key: str, *, verbatim: bool) -> Legacy | None:
     """
     Return the items stored as *value*, or None when there are none.

@@ -14,69 +14,38 @@ No error text or code decides anything. Back-off comes before reading the head, 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import count
 
-from .adoption import MARK, Legacy
-from .core.advance import append, seal
-from .core.draft import Draft, draft
-from .core.events import ADOPTED, POPPED, Event
 from .core.head import Head
-from .core.keys import Keys, mint
-from .core.run import Run
-from .errors import (
-    Conflict,
-    CorruptLog,
-    EventLogError,
-    ForkDetected,
-    NoSuchPoint,
-    OutcomeUnknown,
-    StoreRefused,
-    TtlTooShort,
-    Unavailable,
-)
+from .core.keys import Keys
+from .errors import Conflict, CorruptLog, EventLogError, ForkDetected, OutcomeUnknown, Unavailable
 from .heads import Heads, Known
 from .lane import Answer, Intent
-from .limits import Limits
+from .propose import Proposal, Proposer
 from .reader import Gone, Reader
+from .renew import Renewer
 from .retry import Patience, Retry
 from .runtime import Runtime
 from .stores.base import Committed, NotCommitted, Put, Store
 from .sweep import Sweeper
-
-VALUES_TTL = 3
-"""Values are kept for this many ttls: the head, which slides with every write, must expire before what it names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A commit as it is sent: frozen until its fate is known."""
-
-    base: Known
-    head: Head
-    put: Put
-    values: Sequence[Put]
-    sealed: Mapping[str, Run]
-    """Segments among *values*, by name."""
-    ids: tuple[str, ...]
-    answers: Mapping[Intent, Answer | EventLogError]
 
 
 class Committer:
     """Commits groups of intents on one session's log; never two groups at once, the lane sees to that."""
 
     def __init__(
-        self, keys: Keys, store: Store, heads: Heads, reader: Reader, sweeper: Sweeper,
-        limits: Limits, retry: Retry, runtime: Runtime,
+        self, keys: Keys, store: Store, heads: Heads, reader: Reader, proposer: Proposer, sweeper: Sweeper, renewer: Renewer,
+        retry: Retry, runtime: Runtime,
     ) -> None:  # fmt: skip
         self._keys = keys
         self._store = store
         self._heads = heads
         self._reader = reader
-        self._limits = limits
+        self._proposer = proposer
+        self._sweeper = sweeper
+        self._renewer = renewer
         self._retry = retry
         self._runtime = runtime
-        self._sweeper = sweeper
 
     async def commit(self, group: Sequence[Intent]) -> None:
         """Give each intent of *group* its answer: all in one commit, but for those that have nothing to do."""
@@ -88,13 +57,13 @@ class Committer:
             try:
                 if known is None:
                     known, fresh = await self._heads.current()
-                proposal = await self._propose(known, group)
-                if not proposal.ids and not fresh:  # "nothing to do" is only said of a head read within this call
+                proposal = await self._proposer.propose(known, group)
+                if proposal.idle and not fresh:  # "nothing to do" is only said of a head read within this call
                     known, fresh = await self._heads.fresh(), True
                     continue
-                found = await self._settle(proposal, patience) if proposal.ids else None
+                found = None if proposal.idle else await self._settle(proposal, patience)
                 if found is None:
-                    _give(proposal.answers)
+                    self._give(proposal.answers)
                     return
                 known, fresh = found, fresh or found is not known
             except Gone as gone:
@@ -107,98 +76,16 @@ class Committer:
                 known = None
                 continue
             if patience.spent:
-                raise Conflict(f"other writers won every race in {self._retry.budget:g} s; nothing was written, call again")
+                lost = Conflict(f"other writers won every race in {self._retry.budget:g} s; nothing was written, call again")
+                self._give(dict.fromkeys(group, lost))
 
-    # ---- deciding --------------------------------------------------------------------------------------------------
-
-    async def _propose(self, known: Known, group: Sequence[Intent]) -> Proposal:
-        """Return what to send so that *group* happens on top of *known*; without ids when there is nothing to write."""
-        head = known.head
-        drafts: list[Draft] = []
-        answers: dict[Intent, Answer | EventLogError] = {}
-        adopting = [await self._adopting(known.legacy, group[0].ttl)] if known.legacy else []
-        for intent in (*adopting, *group):
-            if intent.answer.done():
-                continue
-            event = intent.draft.event
-            try:
-                length = await self._base_length(head, event)
-                ttl = _lasting(head, intent.ttl, self._runtime.clock())
-                await self._write_ahead(intent, ttl)
-            except (NoSuchPoint, TtlTooShort, StoreRefused) as error:
-                if intent in adopting:  # nothing is written over a history that could not be taken over
-                    raise
-                answers[intent] = error  # its own fault: the others of the group go on
-                continue
-            if _is_idle(head, event):
-                answers[intent] = Answer(None)
-                continue
-            item, is_text = await self._last_item(head, drafts) if event.kind == POPPED else (None, False)
-            head = append(head, intent.draft, self._runtime.now(), length)
-            head = replace(head, ttl=ttl, values_expire=_sooner(head.values_expire, intent.parts_expire))
-            drafts.append(intent.draft)
-            answers[intent] = Answer(head.version, item, is_text)
-        if len(drafts) == len(adopting):
-            return Proposal(known, known.head, Put(self._keys.head, b""), (), {}, (), answers)
-        return await self._freeze(known, head, drafts, answers)
-
-    async def _freeze(
-        self, known: Known, head: Head, drafts: Sequence[Draft], answers: Mapping[Intent, Answer | EventLogError]
-    ) -> Proposal:
-        """Return the commit that turns *known* into *head*, with everything that has to be written."""
-        traits = await self._store.traits()
-        head, puts, runs = seal(head, self._keys, self._limits, binary=traits.keeps_bytes)
-        ttl = None if head.ttl is None else head.ttl * VALUES_TTL
-        expire = None if ttl is None else head.updated // 1_000_000 + ttl
-        values = [Put(self._keys.event(one.event.id), one.value, ttl) for one in drafts]
-        values += [Put(key, value, ttl) for key, value in puts.items()]
-        if known.legacy is not None:
-            values.append(Put(self._keys.adopted, MARK))
-        head = replace(
-            head,
-            generation=head.generation or mint(self._runtime.random_bytes(10)),
-            swept=max(head.swept, self._sweeper.upto(head)),
-            values_expire=_sooner(head.values_expire, expire if puts or any(one.far for one in drafts) else None),
-        )
-        ids = tuple(one.event.id for one in drafts)
-        return Proposal(known, head, Put(self._keys.head, head.to_bytes(), head.ttl), values, runs, ids, answers)
-
-    async def _adopting(self, legacy: Legacy, ttl: int | None) -> Intent:
-        """Return the intent to take over a `DaprSession`'s history."""
-        event = Event(
-            mint(self._runtime.random_bytes(10)), ADOPTED, self._runtime.now(),
-            count=legacy.count, items=legacy.items, text=legacy.text,
-        )  # fmt: skip
-        return Intent(draft(event, self._keys, self._limits, binary=(await self._store.traits()).keeps_bytes), ttl=ttl)
-
-    async def _write_ahead(self, intent: Intent, ttl: int | None) -> None:
-        """
-        Write the parts of a large event, a request's worth at a time, before the commit that will name them.
-
-        Once, unless the session's ttl has grown beyond what they were written for.
-        """
-        now = int(self._runtime.clock())
-        if not intent.draft.ahead or (intent.parts_written and (intent.parts_expire or 2**62) >= now + (ttl or 0)):
-            return
-        keep = None if ttl is None else ttl * VALUES_TTL
-        ahead = intent.draft.ahead
-        for page in self._limits.pages((key, len(value)) for key, value in ahead.items()):
-            await self._store.put_many([Put(key, ahead[key], keep) for key in page])
-        intent.parts_written, intent.parts_expire = True, None if keep is None else now + keep
-
-    async def _base_length(self, head: Head, event: Event) -> int:
-        """Return the length of the history that *event* starts from."""
-        if event.base is None or event.base == head.version:
-            return head.length
-        if event.base > head.version:
-            raise NoSuchPoint(f"there is no version {event.base} yet; the newest is {head.version}")
-        return (await self._reader.run_of(head, event.base)).length_at(event.base) if event.base else 0
-
-    async def _last_item(self, head: Head, drafts: Sequence[Draft]) -> tuple[object, bool]:
-        """Return the item that a pop takes from *head*, which holds *drafts* that are not in the store yet."""
-        own = {one.event.id: one.event.items for one in drafts if one.far}
-        items, texts = await self._reader.read(head, head.version, 1, own)
-        return items[0], bool(texts)
+    async def resolve(self, unknown: OutcomeUnknown) -> int | None:
+        """Return the version that what was sent has made, or None when it was not written and can't be any more."""
+        head = (await self._heads.fresh()).head
+        if head.version == unknown.base and head.generation in ("", unknown.generation):
+            raise unknown  # it may land yet
+        last = unknown.base + len(unknown.event_ids)
+        return last if await self._all_stand(unknown.event_ids, unknown.base + 1, unknown.generation, head) else None
 
     # ---- settling --------------------------------------------------------------------------------------------------
 
@@ -214,16 +101,18 @@ class Committer:
             intent.sent = True
         sent = False
         for attempt in count():
+            sent_at = self._runtime.monotonic()
             try:
                 outcome = await self._store.commit(proposal.put, base.etag, proposal.values)
                 sent = sent or isinstance(outcome, Committed) or outcome.sent
                 if isinstance(outcome, Committed) and traits.trusted:
-                    self._heads.committed(Known(proposal.head, outcome.etag, proposal.put.value))
+                    etag, data = outcome.etag, proposal.put.value
+                    self._heads.committed(Known(proposal.head, etag, data, tombstone=proposal.tombstone, read_at=sent_at))
                     break
                 if isinstance(outcome, NotCommitted) or attempt:
                     await patience.back_off()
                 found = await self._heads.fresh()
-                if await self._stands(proposal, found.head):
+                if await self._stands(proposal, found):
                     break
                 if found.etag != base.etag or found.head.version != base.head.version:
                     return found
@@ -243,8 +132,9 @@ class Committer:
         """Make use of what was just sealed: nobody needs to read it, and its events' own keys have done their work."""
         for name, run in proposal.sealed.items():
             self._reader.remember(name, run)
-        if proposal.sealed:
+        if proposal.sealed or proposal.head.trash:
             self._sweeper.start(proposal.head)
+        self._renewer.start(proposal.head, changed=proposal.head.ttl != proposal.base.head.ttl)
 
     async def _born(self) -> Known:
         """Create the head where a transaction can't do it safely: constant bytes, so that it does not matter who wins."""
@@ -252,15 +142,34 @@ class Committer:
         await self._store.create(Put(self._keys.head, genesis))
         return await self._heads.fresh()
 
-    async def _stands(self, proposal: Proposal, head: Head) -> bool:
-        """Whether the events of *proposal* stand in *head* at the versions that were theirs to take."""
-        first = proposal.base.head.version + 1
-        if head.generation != proposal.head.generation or head.version < proposal.head.version:
+    async def _stands(self, proposal: Proposal, found: Known) -> bool:
+        """Whether what *proposal* would have done is done: by it, or for a tombstone by whoever else."""
+        ours = proposal.tombstone
+        if ours is not None:
+            left = found.tombstone is not None and found.tombstone.remains is not None
+            return ours.erased[-1] in found.head.erased and (ours.remains is not None or not left)
+        return await self._all_stand(proposal.ids, proposal.base.head.version + 1, proposal.head.generation, found.head)
+
+    async def _all_stand(self, ids: Sequence[str], first: int, generation: str, head: Head) -> bool:
+        """Whether the events *ids* stand in *head* at the versions, from *first* on, that were theirs to take."""
+        if head.generation != generation or head.version < first + len(ids) - 1:
             return False
-        for version, event_id in enumerate(proposal.ids, first):
+        for version, event_id in enumerate(ids, first):
             if await self._reader.id_of(head, version) != event_id:
                 return False
         return True
+
+    def _give(self, answers: Mapping[Intent, Answer | EventLogError]) -> None:
+        """Answer the intents, and delete what those that lost may have left under their own keys (Redis rolls nothing back)."""
+        for intent, answer in answers.items():
+            if isinstance(answer, EventLogError) and intent.sent and intent.draft is not None:
+                self._sweeper.discard(intent.draft)
+            if intent.answer.done():
+                continue
+            if isinstance(answer, Answer):
+                intent.answer.set_result(answer)
+            else:
+                intent.answer.set_exception(answer)
 
     def _given_up(self, proposal: Proposal, cause: BaseException | None, *, sent: bool) -> EventLogError:
         """Return the error of a commit that was not seen to land."""
@@ -274,44 +183,9 @@ class Committer:
             return Unavailable(f"the store took no commit in {self._retry.budget:g} s; nothing was written")
         return OutcomeUnknown(
             f"{self._keys.head}: {len(proposal.ids)} events were sent, and whether they were written could not be read in "
-            f"{self._retry.budget:g} s; read the session before you write them again",
+            f"{self._retry.budget:g} s. Read the session, or ask resolve(), before you write them again; with an idempotency "
+            "key just call again",
             event_ids=proposal.ids,
+            base=proposal.base.head.version,
+            generation=proposal.head.generation,
         )
-
-
-def _is_idle(head: Head, event: Event) -> bool:
-    """Whether *event* would change nothing: a pop of nothing, a clear of nothing, a rewind to where we stand."""
-    if event.base is None:
-        return event.pops > head.length
-    return not event.count and not event.pops and (event.base == head.version or event.base == head.length == 0)
-
-
-def _lasting(head: Head, asked: int | None, now: float) -> int | None:
-    """
-    Return the ttl of *head* with a write that asks for another one, or for none in particular.
-
-    Raises TtlTooShort when the head would then outlive a value that it names. Those whose events it repeats don't count:
-    nothing is lost with their own keys. Renewing what is old is not built yet.
-    """
-    ttl = head.ttl if asked is None else asked
-    if ttl is not None and head.values_expire is not None and now + ttl > head.values_expire:
-        raise TtlTooShort(
-            f"with a ttl of {ttl} s this write would keep the session beyond history that expires in "
-            f"{head.values_expire - now:.0f} s; nothing was written. Start a new session, or one without a ttl"
-        )
-    return ttl
-
-
-def _sooner(one: int | None, other: int | None) -> int | None:
-    """Return the earlier of two times, None being never."""
-    return min((time for time in (one, other) if time is not None), default=None)
-
-
-def _give(answers: Mapping[Intent, Answer | EventLogError]) -> None:
-    for intent, answer in answers.items():
-        if intent.answer.done():
-            continue
-        if isinstance(answer, Answer):
-            intent.answer.set_result(answer)
-        else:
-            intent.answer.set_exception(answer)

@@ -4,15 +4,17 @@
 
     EventLogError
     ├── InvalidItem (ValueError, TypeError)   the item is not JSON. Fix the item; nothing was written.
-    ├── Conflict                              another writer won every race. Nothing was written; call again.
+    ├── IdempotencyKeyReused (ValueError)     the key came with other items before. Nothing was written; mint a new key.
+    ├── Conflict                              another writer was first. Nothing was written; read, decide, call again.
     ├── Unavailable        (ConnectionError)  the store can't be reached. Nothing was written; call again later.
     ├── StoreRefused                          the store rejects the request itself. Fix the configuration.
     ├── OutcomeUnknown                        the write may have landed. Read before you write it again.
     ├── CorruptLog         (ValueError)       stored bytes are damaged or missing. Restore them; they are never written over.
     │   └── UnsupportedFormat                 a newer release wrote them. Upgrade this one.
     ├── ForkDetected                          the store forgot what it had acknowledged. Check it; the next call starts anew.
-    ├── TtlTooShort        (ValueError)       the ttl would let history expire under a live session. Start a new session.
+    ├── BeingErased                           an erasure has not finished. Wait for it, or call erase() again.
     ├── NoSuchPoint        (LookupError)      the version or time asked for is not in the log.
+    │   └── HistoryTrimmed                    it was, and was given up. Ask for a later one.
     ├── ReadOnlySession    (RuntimeError)     a past state can't be changed. Write to the session itself.
     └── SessionClosed      (RuntimeError)     the session was closed. Make a new one.
 
@@ -32,8 +34,21 @@ class InvalidItem(EventLogError, ValueError, TypeError):
     """
 
 
+class IdempotencyKeyReused(EventLogError, ValueError):
+    """
+    The idempotency key belongs to an event with other items; nothing was written.
+
+    A key names one batch of items for good: mint a new one for another batch.
+    """
+
+
 class Conflict(EventLogError):
-    """Other writers won every race within the retry budget; nothing was written. Calling again is safe."""
+    """
+    The session does not stand at the version expected, or other writers won every race within the retry budget.
+
+    Nothing was written, and nothing of it can land later. Read the session and decide anew; without *expected_version*
+    calling again is safe as it is.
+    """
 
 
 class Unavailable(EventLogError, ConnectionError):
@@ -46,14 +61,19 @@ class StoreRefused(EventLogError):
 
 class OutcomeUnknown(EventLogError):
     """
-    The write was sent, its reply was lost and the head could not be read back in time: it may have landed.
+    The write was sent, its reply was lost and the head could not be read back in time: it may have landed, or land yet.
 
-    Read the session before you write the same thing again: if *event_ids* are in its log, the write is there.
+    Ask `EventLogSession.resolve` with this error once the store answers again. Or call again with the same
+    *idempotency_key*, if there was one: it is written once, whatever became of the first call.
+
+    *event_ids* are what was sent, onto version *base* of *generation*.
     """
 
-    def __init__(self, message: str, *, event_ids: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, *, event_ids: tuple[str, ...] = (), base: int = 0, generation: str = "") -> None:
         super().__init__(message)
         self.event_ids = event_ids
+        self.base = base
+        self.generation = generation
 
 
 class CorruptLog(EventLogError, ValueError):
@@ -72,12 +92,16 @@ class ForkDetected(EventLogError):
     """
 
 
-class TtlTooShort(EventLogError, ValueError):
-    """The write would let the session outlive history that it names. Start a new session or one without a ttl."""
+class BeingErased(EventLogError):
+    """The session is being erased and takes no writes until that is done. Wait, or call erase() again if it was cut short."""
 
 
 class NoSuchPoint(EventLogError, LookupError):
     """The log has no such version or time yet. Ask for a point between its beginning and its newest version."""
+
+
+class HistoryTrimmed(NoSuchPoint):
+    """The version or time asked for was given up by trim(). Ask for a later one."""
 
 
 class ReadOnlySession(EventLogError, RuntimeError):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from .adoption import Legacy, legacy_key, read_legacy
 from .core.head import Head
 from .core.keys import Keys
+from .core.tombstone import Tombstone
 from .errors import CorruptLog, EventLogError, ForkDetected, UnsupportedFormat
 from .limits import Limits
 from .reader import Gone, Reader
@@ -29,11 +30,20 @@ class Known:
     """The head's bytes, so that reading the same ones again parses nothing; none where there is no head."""
     legacy: Legacy | None = None
     """What a `DaprSession` left, looked for while the log has no event."""
+    tombstone: Tombstone | None = None
+    """What an erased session left in the place of its head, which then is one without events."""
+    read_at: float = 0.0
+    """`Runtime.monotonic` before it was asked for, or sent."""
 
     @property
     def absent(self) -> bool:
-        """Whether there is no head."""
+        """Whether there is nothing under the head's key."""
         return not self.data
+
+    @property
+    def vacant(self) -> bool:
+        """Whether there is something, but no session: a genesis, a tombstone, or a head that has expired."""
+        return not self.absent and not self.head.version
 
 
 class Heads:
@@ -66,15 +76,16 @@ class Heads:
         Return a head to commit on, and whether it was read just now.
 
         It is the one remembered if its etag is known and it can't have expired, or if there was none and no `DaprSession`'s
-        history either: a commit creates the head only if that still is so.
+        history either: a commit creates the head only if that still is so. What is vacant is read again: on Redis its etag
+        may have come back by the time that it is written to.
         """
         confirming, self._confirming = self._confirming, None
         if confirming is not None:
             await asyncio.wait({confirming})  # its error is raised, or found again, by the read below
         known = self._known
-        if known is None or known.legacy is not None or self._expiring(known.head):
+        if known is None or known.legacy is not None or self.expiring(known):
             return await self.fresh(eager=True), True
-        if known.etag is None and not known.absent:
+        if known.vacant or (known.etag is None and not known.absent):
             return await self.fresh(), True
         return known, False
 
@@ -130,7 +141,8 @@ class Heads:
         Raises CorruptLog, naming the key, when the head stood still or still names what was missed before.
         """
         found = await self.fresh()
-        if found.head.version == known.head.version or gone.key in missed:
+        stood = (found.head.generation, found.head.version) == (known.head.generation, known.head.version)
+        if stood or gone.key in missed:
             raise CorruptLog(f"{gone.key} is missing from the store; restore it from a backup") from gone
         missed.add(gone.key)
         return found
@@ -146,12 +158,13 @@ class Heads:
 
     async def _read(self, before: Known | None, *, eager: bool) -> Known:
         """Read the head, and what a `DaprSession` left if the log has no event yet; looked for until found missing once."""
+        read_at = self._runtime.monotonic()
         if not self._legacy_key or (before is not None and before.legacy is None):
-            return self._parse(await self._store.get(self._keys.head), before)
+            return self._parse(await self._store.get(self._keys.head), before, read_at)
         search = asyncio.create_task(self._find_legacy()) if eager else None
         try:
-            known = self._parse(await self._store.get(self._keys.head), before)
-            if known.head.version == 0:
+            known = self._parse(await self._store.get(self._keys.head), before, read_at)
+            if known.head.version == 0 and known.tombstone is None:
                 known = replace(known, legacy=await (search or self._find_legacy()))
             return known
         finally:
@@ -168,25 +181,37 @@ class Heads:
             return None
         return legacy
 
-    def _parse(self, value: Value | None, before: Known | None) -> Known:
+    def _parse(self, value: Value | None, before: Known | None, read_at: float) -> Known:
         if value is None:
-            return Known(Head.absent(self.session_id), None)
-        if before is not None and value.data == before.data:
-            return Known(before.head, value.etag, data=before.data)
+            return Known(Head.absent(self.session_id), None, read_at=read_at)
+        head, tombstone = self._decode(value.data, before)
+        if self._runtime.clock() > head.expires + (head.ttl or 0) * self._limits.ttl_margin:
+            # a writer that lost its race may have stopped the clock that the store keeps (Redis); the head's own goes on
+            head = Head.absent(self.session_id, head.erased)
+        return Known(head, value.etag, value.data, tombstone=tombstone, read_at=read_at)
+
+    def _decode(self, data: bytes, before: Known | None) -> tuple[Head, Tombstone | None]:
+        if before is not None and data == before.data:
+            return before.head, before.tombstone
         try:
+            tombstone = Tombstone.of(data)
+            if tombstone is not None:
+                return Head.absent(self.session_id, tombstone.erased), tombstone
             carried = before.head.carried if before is not None else None
-            head = Head.of(value.data, limit=self._limits.event_bytes, known=carried)
+            head = Head.of(data, limit=self._limits.event_bytes, known=carried)
         except UnsupportedFormat as error:
             raise UnsupportedFormat(f"{self._keys.head}: {error}") from error
         except CorruptLog as error:
             raise CorruptLog(f"{self._keys.head} is damaged: {error}; restore it from a backup") from error
         if head.session_id != self.session_id:
             raise CorruptLog(f"{self._keys.head} belongs to another session id")
-        return Known(head, value.etag, data=value.data)
+        return head, None
 
     async def _check(self, before: Head, after: Head) -> None:
         """Raise ForkDetected unless *before* still stands in *after*, or *after* is a new session for a good reason."""
         if after.generation != before.generation:
+            if before.generation in after.erased:
+                return
             if self._runtime.clock() >= before.expires - (before.ttl or 0) * self._limits.ttl_margin:  # clocks differ
                 return
             raise ForkDetected(
@@ -199,17 +224,26 @@ class Heads:
             )
 
     async def _same(self, before: Head, after: Head) -> bool:
-        """Whether the newest event of *before* makes that version in *after* too."""
+        """Whether the newest event of *before* makes that version in *after* too; what was trimmed is taken to have."""
+        if before.version < after.floor and after.recent_id(before.version) is None:
+            return True
         try:
             return await self._reader.id_of(after, before.version) == await self._reader.id_of(before, before.version)
         except Gone as gone:
             raise CorruptLog(f"{gone.key} is missing from the store; restore it from a backup") from gone
 
-    def _expiring(self, head: Head) -> bool:
-        """Whether a write through *head* could reach the store after it expired."""
-        if head.ttl is None:
+    def expiring(self, known: Known) -> bool:
+        """
+        Whether a write through *known* could reach the store after it expired.
+
+        By two clocks: that of whoever wrote it last, which may differ from ours, and how long we have known it.
+        """
+        ttl = known.head.ttl
+        if ttl is None:
             return False
-        return self._runtime.clock() + self._limits.deadline >= head.expires - head.ttl * self._limits.ttl_margin
+        age = self._runtime.monotonic() - known.read_at
+        left = min(known.head.expires - self._runtime.clock(), ttl - age)
+        return left - ttl * self._limits.ttl_margin <= self._limits.deadline
 
 
 def _goes_on(now: Head, then: Head) -> bool:

@@ -27,8 +27,15 @@ class Answer:
 class Intent:
     """One call's wish: an event whose bytes are fixed, to be committed on whatever head there is then."""
 
-    draft: Draft
+    draft: Draft | None
+    """None for an `Erasure`'s two steps, which put a tombstone in the place of the head and write no event."""
     ttl: int | None = None
+    expected: int | None = None
+    """The version to commit on, and no other."""
+    alone: bool = False
+    """Whether nothing else may go into its commit."""
+    done_erasing: bool = False
+    """Which of an erasure's steps it is: the second one lets go of what is left to delete."""
     parts_written: bool = False
     parts_expire: int | None = None
     """When the parts of its event do, in seconds since 1970, once they are written under a ttl."""
@@ -39,7 +46,7 @@ class Intent:
     @property
     def size(self) -> int:
         """Bytes that it adds to a commit's request."""
-        return len(self.draft.value) + 256
+        return len(self.draft.value) + 256 if self.draft else 0
 
 
 class Lane:
@@ -111,6 +118,8 @@ class Lane:
             if self._queue[0].answer.done():  # cancelled
                 self._queue.popleft()
                 continue
+            if group and (group[0].alone or self._queue[0].alone):
+                break
             size += self._queue[0].size
             if group and size > self._limits.request_bytes - self._limits.head_reserve:
                 break

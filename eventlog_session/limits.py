@@ -37,10 +37,17 @@ class Limits:
     """One event, and one decompressed value: the bound on what a read may be made to allocate."""
     recent_ids: int = 128
     """Ids of the newest events that the head repeats, so that a doubtful commit is mostly resolved without a second read."""
+    idempotent_events: int = 128
+    """Events for which the head remembers an idempotency key: at most 30 bytes each, and none without keys."""
     index_segments: int = 64
     """References to segments in the head; at that number the older half rolls up into an index node."""
     index_nodes: int = 32
     """The same for each level of nodes."""
+    erase_grace: float = 60.0
+    """
+    Seconds after which an erasure deletes everything once more: longer than a write can be under way (a deadline, and what a
+    sidecar's own retries add).
+    """
     cache_bytes: int = 64 << 20
     """Decompressed immutable values kept for each store."""
     ttl_margin: float = 1 / 8

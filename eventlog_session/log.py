@@ -17,19 +17,33 @@ import orjson
 from .adoption import Legacy
 from .commit import Committer
 from .core.draft import draft
-from .core.events import ADDED, CLEARED, POPPED, REWOUND, Event, from_datetime
+from .core.events import (
+    ADDED,
+    CLEARED,
+    IDEMPOTENCY_KEY,
+    POPPED,
+    REWOUND,
+    TRIMMED,
+    TRIMMED_BEFORE,
+    Event,
+    from_datetime,
+)
 from .core.head import Head
 from .core.keys import Keys, mint
 from .core.plan import ALL, Far
-from .errors import NoSuchPoint
+from .erase import Eraser, Erasure
+from .errors import CorruptLog, HistoryTrimmed, NoSuchPoint, OutcomeUnknown
 from .heads import Heads
 from .lane import Answer, Intent, Lane
 from .limits import Limits
+from .propose import Proposer
 from .reader import Gone, Reader
+from .renew import Renewer
 from .retry import Retry
 from .runtime import Runtime
 from .stores.base import Store
 from .sweep import Sweeper
+from .verify import Verification, Verifier
 
 Point = int | datetime
 """A version, or an aware moment: then the last version committed by that moment."""
@@ -66,8 +80,12 @@ class EventLog:
         self._reader = Reader(store, self.keys, limits)
         self._heads = Heads(session_id, self.keys, store, limits, runtime, self._reader, adopt=adopt, verbatim=verbatim)
         self._sweeper = Sweeper(self.keys, store, self._reader, limits)
-        committer = Committer(self.keys, store, self._heads, self._reader, self._sweeper, limits, retry, runtime)
-        self._lane = Lane(committer.commit, limits)
+        self._renewer = Renewer(store, self._reader, limits, runtime)
+        proposer = Proposer(self.keys, store, self._reader, self._sweeper, self._renewer, limits, runtime)
+        self._committer = Committer(
+            self.keys, store, self._heads, self._reader, proposer, self._sweeper, self._renewer, retry, runtime
+        )
+        self._lane = Lane(self._committer.commit, limits)
 
     @classmethod
     def of(
@@ -109,14 +127,14 @@ class EventLog:
 
     async def events(self) -> AsyncIterator[tuple[int, int, Event]]:
         """
-        Yield every event, oldest first, with the version it makes and when it was committed (microseconds since 1970).
+        Yield every event kept, oldest first, with the version it makes and when it was committed (microseconds since 1970).
 
         What is committed after the first one was asked for is not in it.
         """
         known = await self._heads.fresh()
         upto = known.head.version
         missed: set[str] = set()
-        done = 0
+        done = max(0, known.head.floor - 1)
         while done < upto:
             try:
                 run = await self._reader.run_of(known.head, done + 1)
@@ -135,48 +153,104 @@ class EventLog:
     # ---- changing --------------------------------------------------------------------------------------------------
 
     async def add(
-        self,
-        items: bytes,
-        count: int,
-        text: tuple[int, ...] = (),
-        extensions: Mapping[str, str] | None = None,
-        ttl: int | None = None,
+        self, items: bytes, count: int, text: tuple[int, ...] = (), extensions: Mapping[str, str] | None = None,
+        ttl: int | None = None, *, expected: int | None = None, key: str | None = None,
+    ) -> Answer:  # fmt: skip
+        """
+        Append *count* items, a JSON array as bytes, as one event: all of them or, when this raises, none or unknown.
+
+        With a *key* that one of the newest `Limits.idempotent_events` events has, nothing is written and the answer is the
+        version which that one made. *expected*, here and below, is the only version to write on.
+        """
+        named = {**(extensions or {}), IDEMPOTENCY_KEY: key} if key is not None else extensions
+        return await self._submit(ttl, expected, ADDED, named, count=count, items=items, text=text)
+
+    async def pop(
+        self, extensions: Mapping[str, str] | None = None, ttl: int | None = None, *, expected: int | None = None
     ) -> Answer:
-        """Append *count* items, a JSON array as bytes, as one event: all of them or, when this raises, none or unknown."""
-        return await self._submit(ttl, ADDED, extensions, count=count, items=items, text=text)
-
-    async def pop(self, extensions: Mapping[str, str] | None = None, ttl: int | None = None) -> Answer:
         """Remove the newest item; the answer holds it, or no version when there is none."""
-        return await self._submit(ttl, POPPED, extensions, pops=1)
+        return await self._submit(ttl, expected, POPPED, extensions, pops=1)
 
-    async def clear(self, extensions: Mapping[str, str] | None = None, ttl: int | None = None) -> Answer:
+    async def clear(
+        self, extensions: Mapping[str, str] | None = None, ttl: int | None = None, *, expected: int | None = None
+    ) -> Answer:
         """Empty the history; what was there stays in the log."""
-        return await self._submit(ttl, CLEARED, extensions, base=0)
+        return await self._submit(ttl, expected, CLEARED, extensions, base=0)
 
-    async def rewind(self, version: int, extensions: Mapping[str, str] | None = None, ttl: int | None = None) -> Answer:
-        """Make the history what it was at *version*. Raises NoSuchPoint when there is none such yet."""
-        return await self._submit(ttl, REWOUND, extensions, base=version)
+    async def rewind(
+        self, version: int, extensions: Mapping[str, str] | None = None, ttl: int | None = None, *, expected: int | None = None
+    ) -> Answer:
+        """Make the history what it was at *version*. Raises NoSuchPoint when there is none such yet, or no more."""
+        return await self._submit(ttl, expected, REWOUND, extensions, base=version)
+
+    async def resolve(self, unknown: OutcomeUnknown) -> int | None:
+        """
+        Return the version made by what raised *unknown*, or None when it was not written and can't be any more.
+
+        Raises it again while it may land yet: that is over once anything else is written to the session.
+        """
+        return await self._committer.resolve(unknown)
+
+    # ---- keeping house ---------------------------------------------------------------------------------------------
+
+    async def trim(self, before: Point, extensions: Mapping[str, str] | None = None, ttl: int | None = None) -> Answer:
+        """
+        Give up the versions before a point, and free what no later one is made of: whole segments, in the background.
+
+        The present and every version from the point on read as they did; reading an older one raises HistoryTrimmed. The
+        answer has no version when they were given up before. Raises NoSuchPoint.
+        """
+        known = await self._heads.fresh()
+        floor = before if isinstance(before, int) else await self._version(known.head, before)
+        return await self._submit(ttl, None, TRIMMED, {**(extensions or {}), TRIMMED_BEFORE: str(floor)})
+
+    async def verify(self) -> Verification:
+        """Read everything that the head names and check it. Raises for a damaged head, without which nothing can be said."""
+        missed: set[str] = set()
+        known = await self._heads.fresh()
+        while True:
+            found = await Verifier(self.keys, self._store, self._reader, self._limits).verify(known.head)
+            if not found.missing:
+                return found
+            try:  # what is missing may have been trimmed or erased meanwhile
+                known = await self._heads.moved_on(known, Gone(found.missing[0]), missed)
+            except CorruptLog:
+                return found
+
+    async def erase(self, grace: float | None = None) -> Erasure:
+        """
+        Delete everything of the session, what a `DaprSession` left included, and again *grace* seconds later.
+
+        Returns after that. Until then the session reads as empty and takes no writes (`BeingErased`); afterwards the id can be
+        used again. If this is cut short, calling it again goes on.
+        """
+        eraser = Eraser(
+            self.keys, self._heads, self._reader, self._sweeper, self._runtime, self._lane.submit, session_id=self.session_id
+        )
+        return await eraser.erase(self._limits.erase_grace if grace is None else grace)
 
     async def settle(self) -> None:
         """Wait for everything under way, in the background too, before the store is closed."""
         await self._lane.settle()
         await self._heads.settle()
         await self._sweeper.settle()
+        await self._renewer.settle()
 
-    async def _submit(self, ttl: int | None, kind: str, extensions: Mapping[str, str] | None, **effect: Any) -> Answer:
+    async def _submit(
+        self, ttl: int | None, expected: int | None, kind: str, extensions: Mapping[str, str] | None, **effect: Any
+    ) -> Answer:
         event = Event(mint(self._runtime.random_bytes(10)), kind, self._runtime.now(), extensions=extensions or {}, **effect)
         large = len(event.items) > self._limits.value_bytes
         ready = draft(event, self.keys, self._limits, binary=large and (await self._store.traits()).keeps_bytes)
-        return await self._lane.submit(Intent(ready, ttl))
+        return await self._lane.submit(Intent(ready, ttl, expected, alone=expected is not None or kind == TRIMMED))
 
     # ---- finding ---------------------------------------------------------------------------------------------------
 
     async def _version(self, head: Head, at: Point | None) -> int:
         if at is None:
             return head.version
-        if isinstance(at, datetime):
-            return await self._reader.version_at(head, from_datetime(at))
-        return _within(at, head.version)
+        version = at if isinstance(at, int) else await self._reader.version_at(head, from_datetime(at))
+        return _within(version, head.floor, head.version)
 
     async def _with_items(self, odd: Mapping[str, Any], event: Event) -> Event:
         """Return *event* with its items, which for a large one lie under its own key."""
@@ -185,15 +259,17 @@ class EventLog:
         return replace(event, items=await self._reader.items_of(Far.of(event.id, odd)))
 
 
-def _within(version: int, newest: int) -> int:
+def _within(version: int, oldest: int, newest: int) -> int:
     if not 0 <= version <= newest:
-        raise NoSuchPoint(f"there is no version {version}; the log goes from 0 to {newest}")
+        raise NoSuchPoint(f"there is no version {version}; the log goes from {oldest} to {newest}")
+    if version < oldest:
+        raise HistoryTrimmed(f"version {version} was trimmed; the log goes from {oldest} to {newest}")
     return version
 
 
 def _adoptable(legacy: Legacy, wanted: int, at: Point | None) -> View:
     """Return the view of a `DaprSession`'s history as the first commit will take it over: as what version 1 added."""
-    if isinstance(at, int) and _within(at, 1) == 0:
+    if isinstance(at, int) and _within(at, 0, 1) == 0:
         return View([], 0, [])
     items = orjson.loads(legacy.items)[-wanted:] if wanted else []
     skipped = legacy.count - len(items)

@@ -1,7 +1,7 @@
 """Reading what a plan asks for: rounds of bulk reads until nothing is missing, through the store's cache."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -14,7 +14,8 @@ from .core.head import Head, Ref, node_refs
 from .core.keys import Keys, digest
 from .core.plan import Far, Loaded, collect, locate, plan, version_at
 from .core.run import Run
-from .errors import CorruptLog, UnsupportedFormat
+from .core.trim import Trimmed, needed, without
+from .errors import CorruptLog, HistoryTrimmed, UnsupportedFormat
 from .limits import Limits
 from .stores.base import Store
 
@@ -56,11 +57,18 @@ class Reader:
                 return collect(made, loaded)
             await self._load(made.missing, loaded)
 
-    async def run_of(self, head: Head, version: int) -> Run:
-        """Return the run that holds *version*'s event."""
+    async def place_of(self, head: Head, version: int) -> Run | Ref:
+        """Return the run that holds *version*'s event, or the hole that is in its place."""
         loaded = _Loaded(self._cache, self._prefix)
-        while isinstance(place := locate(head, loaded, version), Ref):
+        while isinstance(place := locate(head, loaded, version), Ref) and not place.hole:
             await self._load({place.name: place}, loaded)
+        return place
+
+    async def run_of(self, head: Head, version: int) -> Run:
+        """Return the run that holds *version*'s event. Raises HistoryTrimmed when it was given up."""
+        place = await self.place_of(head, version)
+        if isinstance(place, Ref):
+            raise HistoryTrimmed(f"version {version} was trimmed; the oldest one kept is {head.floor}")
         return place
 
     async def id_of(self, head: Head, version: int) -> str:
@@ -78,13 +86,69 @@ class Reader:
         """Have the segment *name* in the cache: it was just written from *run*."""
         _Loaded(self._cache, self._prefix).keep(name, run)
 
-    async def items_of(self, far: Far) -> bytes:
-        """Return a far event's items as a JSON array."""
-        loaded = _Loaded(self._cache, self._prefix)
+    async def items_of(self, far: Far, *, cached: bool = True) -> bytes:
+        """Return a far event's items as a JSON array, from the store if not *cached*."""
+        loaded = _Loaded(self._cache, self._prefix) if cached else _Loaded.private(self._prefix)
         if far.name not in loaded:
             await self._load({far.name: far}, loaded)
         data: bytes = loaded[far.name]
         return data
+
+    # ---- everything that a head names ------------------------------------------------------------------------------
+
+    async def tree(
+        self, refs: Sequence[Ref], *, loaded: "_Loaded | None" = None, faults: dict[str, Exception] | None = None
+    ) -> list[Ref]:
+        """
+        Return *refs* and all references below them, nodes before what they name.
+
+        Nodes that are missing or damaged go to *faults*, if given. Raises Gone or CorruptLog otherwise.
+        """
+        loaded = _Loaded.private(self._prefix) if loaded is None else loaded
+        found: list[Ref] = []
+        level = [ref for ref in refs if not ref.hole]
+        while level:
+            found += level
+            nodes = {ref.name: ref for ref in level if ref.level}
+            for page in [{name: ref} for name, ref in nodes.items()] if faults is not None else [nodes]:
+                try:
+                    await self._load(page, loaded)
+                except (Gone, CorruptLog) as fault:
+                    if faults is None:
+                        raise
+                    faults.update(dict.fromkeys(page, fault))
+            level = [child for name in nodes for child in loaded.get(name, ()) if not child.hole]
+        return found
+
+    async def runs(self, segments: Sequence[Ref]) -> list[Run]:
+        """Return the runs of *segments*, without those that are not in the store any more. Raises CorruptLog."""
+        found = await self._store.get_many([self._keys.segment(ref.name) for ref in segments])
+        there = [(ref, found[key]) for ref in segments if (key := self._keys.segment(ref.name)) in found]
+        return [self.decoded(ref, [value]) for ref, value in there]
+
+    async def each_page(self, head: Head, use: Callable[[Mapping[str, bytes]], Awaitable[None]]) -> None:
+        """Call *use* with everything that *head* names, as stored, a request's worth at a time. Raises Gone or CorruptLog."""
+        await self._pages([far for run in head.runs() for far in far_of(run)], use)
+        await self._pages(await self.tree(head.index), use)
+
+    async def _pages(self, wanted: Sequence[Ref | Far], use: Callable[[Mapping[str, bytes]], Awaitable[None]]) -> None:
+        keys = [(want, key) for want in wanted for key in self._keys_of(want)]
+        by_key = {key: want for want, key in keys}
+        for page in self._limits.pages((key, want.size // max(1, getattr(want, "parts", 1))) for want, key in keys):
+            found = await self._store.get_many(page)
+            await use({key: found[key] if key in found else _gone(key) for key in page})
+            segments = [(ref, found[key]) for key in page if isinstance(ref := by_key[key], Ref) and not ref.level]
+            await self._pages([far for ref, value in segments for far in far_of(self.decoded(ref, [value]))], use)
+
+    async def trimmed(self, head: Head, floor: int, *, binary: bool) -> Trimmed:
+        """Return *head*'s index without what no version from *floor* on needs. Raises Gone or CorruptLog."""
+        loaded = _Loaded.private(self._prefix)
+        while isinstance(kept := needed(head, loaded, floor), dict):
+            await self._load(kept, loaded)
+        await self.tree(head.index, loaded=loaded)
+        return without(head.index, loaded, kept, floor, binary=binary)
+
+    # ---- reading values --------------------------------------------------------------------------------------------
 
     async def _load(self, missing: Mapping[str, Ref | Far], loaded: "_Loaded") -> None:
         """Read what is *missing* into *loaded* and the cache: in pages, a few at once."""
@@ -104,12 +168,7 @@ class Reader:
             found.update(part)
         for name, want in missing.items():
             values = [found[key] if key in found else _gone(key) for key in wanted[name]]
-            try:
-                loaded.keep(name, self._decode(want, values))
-            except UnsupportedFormat as error:
-                raise UnsupportedFormat(f"{wanted[name][0]}: {error}") from error
-            except (CorruptLog, orjson.JSONDecodeError, KeyError) as error:
-                raise CorruptLog(f"{wanted[name][0]} is damaged: {error}; restore it from a backup") from error
+            loaded.keep(name, self.decoded(want, values))
 
     def _keys_of(self, want: Ref | Far) -> list[str]:
         if isinstance(want, Ref):
@@ -117,6 +176,15 @@ class Reader:
         if want.parts:
             return [self._keys.part(want.name, number) for number in range(want.parts)]
         return [self._keys.event(want.name)]
+
+    def decoded(self, want: Ref | Far, values: list[bytes]) -> Any:
+        """Return what *values* hold, checked. Raises CorruptLog, naming the key."""
+        try:
+            return self._decode(want, values)
+        except UnsupportedFormat as error:
+            raise UnsupportedFormat(f"{self._keys_of(want)[0]}: {error}") from error
+        except (CorruptLog, orjson.JSONDecodeError, KeyError) as error:
+            raise CorruptLog(f"{self._keys_of(want)[0]} is damaged: {error}; restore it from a backup") from error
 
     def _decode(self, want: Ref | Far, values: list[bytes]) -> Any:
         limit = self._limits.event_bytes
@@ -143,6 +211,11 @@ class _Loaded(Mapping[str, Any]):
         self._prefix = prefix
         self._own = dict(own or {})
 
+    @classmethod
+    def private(cls, prefix: str) -> "_Loaded":
+        """Return one without a cache, for a walk through everything that would push out of it what is read often."""
+        return cls(LRUCache(1, getsizeof=_weight), prefix)
+
     def keep(self, name: str, value: Any) -> None:
         """Have *value* at hand for the rest of this read, and in the cache if it fits."""
         self._own[name] = value
@@ -158,6 +231,11 @@ class _Loaded(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._own)
+
+
+def far_of(run: Run) -> list[Far]:
+    """Return the events of *run* that are read from their own keys."""
+    return [Far.of(run.id_of(run.first + place), odd) for place, odd in run.odd.items() if "f" in odd]
 
 
 def _weight(value: Any) -> int:

@@ -24,7 +24,8 @@ from agents.memory.session import SessionABC
 from agents.memory.session_settings import SessionSettings, coerce_session_settings, resolve_session_limit
 
 from .core import items as codec
-from .errors import SessionClosed
+from .erase import Erasure
+from .errors import OutcomeUnknown, SessionClosed
 from .gate import Gate
 from .limits import Limits
 from .log import EventLog, Point
@@ -36,6 +37,7 @@ from .stores.base import Store
 from .stores.dapr import DaprStore
 from .stores.sidecar import SidecarClient
 from .tracing import extensions
+from .verify import Verification
 
 if TYPE_CHECKING:
     from agents.items import TResponseInputItem
@@ -100,7 +102,7 @@ class EventLogSession(SessionABC):
         if store is None:
             if state_store_name is None or dapr_client is None:
                 raise TypeError("EventLogSession needs state_store_name and dapr_client, or a store")
-            store = DaprStore.of(dapr_client, state_store_name, consistency=consistency)
+            store = DaprStore.of(dapr_client, state_store_name, consistency=consistency, deadline=limits.deadline)
         self.session_id = session_id
         self.session_settings = coerce_session_settings(session_settings) if session_settings is not None else SessionSettings()
         self._store = store
@@ -172,39 +174,54 @@ class EventLogSession(SessionABC):
         """
         return (await self._view(limit, None)).items
 
-    async def add_items(self, items: "list[TResponseInputItem]") -> None:
+    async def add_items(
+        self, items: "list[TResponseInputItem]", *, idempotency_key: str | None = None, expected_version: int | None = None
+    ) -> None:
         """
         Append *items* as one event: all of them, or none.
 
-        Raises InvalidItem before anything is written; Conflict or Unavailable when nothing was; OutcomeUnknown when that
-        can't be told.
+        With an *idempotency_key* that one of the newest 128 events has (`Limits.idempotent_events`), nothing is written again,
+        by whatever process: so a call that raised, or whose process died, can be repeated safely. With an *expected_version*
+        (as `read` gives it) the items are added to that version or not at all.
+
+        Raises InvalidItem or IdempotencyKeyReused before anything is written; Conflict or Unavailable when nothing was;
+        OutcomeUnknown when that can't be told: see `resolve`.
         """
         self._check_open()
         if not items:
             return
+        if idempotency_key is not None and not (0 < len(idempotency_key) <= 256 and idempotency_key.isprintable()):
+            raise ValueError("an idempotency key has 1 to 256 printable characters")
         items = list(items)
         log = await self._log()
         with self._gate.inside():
             data, text = await self._encode(items)
-            await log.add(data, len(items), text, extensions(), self._ttl)
+            await log.add(
+                data, len(items), text, extensions(), self._ttl, expected=expected_version, key=idempotency_key
+            )  # fmt: skip
 
-    async def pop_item(self) -> "TResponseInputItem | None":
-        """Remove the newest item and return it; None when there is none."""
+    async def pop_item(self, *, expected_version: int | None = None) -> "TResponseInputItem | None":
+        """Remove the newest item and return it; None when there is none. *expected_version* as in `add_items`."""
         log = await self._log()
         with self._gate.inside():
             while True:
-                answer = await log.pop(extensions(), self._ttl)
+                answer = await log.pop(extensions(), self._ttl, expected=expected_version)
                 if answer.version is None:
                     return None
                 read = await self._decode([answer.item], [0] if answer.is_text else [])
                 if read:  # else no item by this session's own reading: gone now, and the one before it is asked for
                     return read[0]
+                expected_version = None if expected_version is None else answer.version
 
-    async def clear_session(self) -> None:
-        """Empty the history. What was there stays in the log, where `at` finds it: this does not erase."""
+    async def clear_session(self, *, expected_version: int | None = None) -> None:
+        """
+        Empty the history. *expected_version* as in `add_items`.
+
+        This does not erase: what was there stays in the log, where `at` finds it. `erase` does.
+        """
         log = await self._log()
         with self._gate.inside():
-            await log.clear(extensions(), self._ttl)
+            await log.clear(extensions(), self._ttl, expected=expected_version)
 
     # ---- beyond the protocol ---------------------------------------------------------------------------------------
 
@@ -218,9 +235,51 @@ class EventLogSession(SessionABC):
 
         Reading it costs what reading the present does. Reading raises NoSuchPoint for a version that is not there yet.
         """
-        if not (type(point) is int or (isinstance(point, datetime) and point.tzinfo is not None)):
-            raise ValueError("a point is a version or a datetime with a time zone")
-        return PastSession(self, point)
+        return PastSession(self, _point(point))
+
+    async def resolve(self, unknown: OutcomeUnknown) -> int | None:
+        """
+        Return what became of a write that raised *unknown*: the version it made, or None when it was not and can't be written.
+
+        Raises *unknown* again while it may still land, which is over once anything else is written to the session.
+        """
+        log = await self._log()
+        with self._gate.inside():
+            return await log.resolve(unknown)
+
+    async def trim(self, before: Point) -> None:
+        """
+        Give up the versions before a point, and free what no later one is made of.
+
+        The present, and every version from the point on, read as they did; an older one raises HistoryTrimmed. Space is freed
+        in whole segments, in the background; items that are still part of a later version are kept. To remove what was said
+        for good, use `erase`. Raises NoSuchPoint for a version that is not there yet.
+        """
+        log = await self._log()
+        with self._gate.inside():
+            await log.trim(_point(before), extensions(), self._ttl)
+
+    async def verify(self) -> Verification:
+        """
+        Read the whole log and check all of it: bytes, hash chain, lengths, summaries.
+
+        Returns what is missing or altered, by key. Raises CorruptLog for a damaged head.
+        """
+        log = await self._log()
+        with self._gate.inside():
+            return await log.verify()
+
+    async def erase(self, *, grace: float | None = None) -> Erasure:
+        """
+        Delete everything of this session for good, past versions and what a `DaprSession` left included.
+
+        Returns after *grace* seconds (`Limits.erase_grace`, a minute), when all keys were deleted a second time, with a
+        receipt of the keys. Meanwhile the session reads as empty and refuses writes (BeingErased); afterwards the id can be
+        used again. A call that was cut short is taken up by the next. Backups and replicas of the store are beyond its reach.
+        """
+        log = await self._log()
+        with self._gate.inside():
+            return await log.erase(grace)
 
     async def ping(self) -> bool:
         """Return whether the store answers. Raises SessionClosed after `close`."""
@@ -329,6 +388,12 @@ class EventLogSession(SessionABC):
     def _check_open(self) -> None:
         if self._closed:
             raise SessionClosed(f"{type(self).__name__} is closed")
+
+
+def _point(point: Point) -> Point:
+    if not (type(point) is int or (isinstance(point, datetime) and point.tzinfo is not None)):
+        raise ValueError("a point is a version or a datetime with a time zone")
+    return point
 
 
 def _as_text(item: Any) -> str:

@@ -1,15 +1,19 @@
 """
-Deleting what nobody reads any more: the own keys of events whose segment stands.
+Deleting what nobody reads any more: the own keys of events whose segment stands, and what trimming gave up.
 
-Done in the background, outside commits and at best effort. The head remembers only up to which version it is done, so that
-whoever seals next goes on where another process stopped.
+Done in the background, outside commits and at best effort. The head remembers only up to which version the first is done, and
+of the second the index as it was before, so that whoever seals next goes on where another process stopped.
 """
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Iterable, Sequence
 
-from .core.head import Head
+from .core.draft import Draft
+from .core.head import Head, Ref
 from .core.keys import Keys
+from .core.run import Run
+from .core.tombstone import events_of
 from .errors import EventLogError
 from .limits import Limits
 from .reader import Gone, Reader
@@ -19,7 +23,7 @@ _log = logging.getLogger("eventlog_session")
 
 
 class Sweeper:
-    """Deletes one session's redundant event keys."""
+    """Deletes one session's keys that its head no longer names."""
 
     def __init__(self, keys: Keys, store: Store, reader: Reader, limits: Limits) -> None:
         self._keys = keys
@@ -27,36 +31,93 @@ class Sweeper:
         self._reader = reader
         self._limits = limits
         self._upto = ("", 0)
+        self._emptied: tuple[Ref, ...] = ()
         self._task: asyncio.Task[None] | None = None
+        self._discarding: set[asyncio.Task[None]] = set()
 
     def upto(self, head: Head) -> int:
         """Return the version up to which this process knows the own keys of *head*'s inline events to be deleted."""
         generation, version = self._upto
         return version if generation == head.generation else 0
 
+    def emptied(self, head: Head) -> bool:
+        """Whether this process knows that all that *head*'s trash named is deleted."""
+        return self._emptied == head.trash
+
     def start(self, head: Head) -> None:
         """Delete what *head*, just committed, makes redundant, unless a deletion is under way: the next one catches up."""
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._sweep(head), name="eventlog: delete redundant keys")
+            self._task = asyncio.create_task(self._quietly(self._sweep(head)), name="eventlog: delete redundant keys")
 
     async def settle(self) -> None:
         """Wait for the deletion under way, if there is one."""
-        if self._task is not None:
-            await asyncio.wait({self._task})
+        tasks = {*self._discarding, *([self._task] if self._task else [])}
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def discard(self, draft: Draft) -> None:
+        """Delete what a draft that lost for good may have left in the store."""
+        keys = [self._keys.event(draft.event.id), *draft.ahead]
+        task = asyncio.create_task(self._quietly(self.delete(keys)), name="eventlog: delete what lost")
+        self._discarding.add(task)
+        task.add_done_callback(self._discarding.discard)
+
+    async def empty(self, head: Head) -> None:
+        """Delete what *head*'s trash names and its index does not. Raises Gone or CorruptLog."""
+        if self.emptied(head):
+            return
+        named = {ref.name for ref in await self._reader.tree(head.index)}
+        await self.free([ref for ref in await self._reader.tree(head.trash, faults={}) if ref.name not in named])
+        self._emptied = head.trash
+
+    async def free(self, refs: Sequence[Ref]) -> list[str]:
+        """
+        Delete the values that *refs* name, of which those not there any more are passed over, and return their keys.
+
+        Each node comes before what it names and is deleted after it, so that a deletion cut short can be taken up again.
+        """
+        keys: list[str] = []
+        segments = [ref for ref in refs if not ref.level]
+        for start in range(0, len(segments), self._limits.bulk_keys):
+            page = segments[start : start + self._limits.bulk_keys]
+            for run in await self._reader.runs(page):
+                keys += await self.delete(self.keys_of(events_of(run)))
+            keys += await self.delete(self._keys.segment(ref.name) for ref in page)
+        nodes = [self._keys.node(ref.name) for ref in reversed(refs) if ref.level]
+        return keys + await self.delete(nodes)
+
+    def keys_of(self, events: Iterable[tuple[str, int]]) -> list[str]:
+        """Return the keys of events given by id and number of parts, parts first."""
+        return [
+            key for event_id, parts in events
+            for key in (*(self._keys.part(event_id, number) for number in range(parts)), self._keys.event(event_id))
+        ]  # fmt: skip
+
+    async def delete(self, keys: Iterable[str]) -> list[str]:
+        """Delete *keys*, and return them."""
+        doomed = list(keys)
+        for start in range(0, len(doomed), self._limits.bulk_keys):
+            await self._store.delete_many(doomed[start : start + self._limits.bulk_keys])
+        return doomed
 
     async def _sweep(self, head: Head) -> None:
         version = max(head.swept, self.upto(head))
         sealed = head.index[-1].last if head.index else 0
+        await self.empty(head)
+        while version < sealed:
+            place = await self._reader.place_of(head, version + 1)
+            if isinstance(place, Run):
+                await self.delete(self._keys.event(event_id) for event_id in inline_ids(place))
+            version = place.last
+            self._upto = head.generation, version
+
+    async def _quietly(self, work: Awaitable[object]) -> None:
         try:
-            while version < sealed:
-                run = await self._reader.run_of(head, version + 1)
-                keys = [
-                    self._keys.event(run.id_of(run.first + place))
-                    for place in range(len(run)) if "f" not in run.odd.get(place, ())
-                ]  # fmt: skip
-                for start in range(0, len(keys), self._limits.bulk_keys):
-                    await self._store.delete_many(keys[start : start + self._limits.bulk_keys])
-                version = run.last
-                self._upto = head.generation, version
+            await work
         except (EventLogError, Gone) as error:
             _log.debug("redundant keys are left for the next sweep: %s", type(error).__name__)
+
+
+def inline_ids(run: Run) -> list[str]:
+    """Return the ids of the events in *run* that are not read from their own keys."""
+    return [run.id_of(run.first + place) for place in range(len(run)) if "f" not in run.odd.get(place, ())]

@@ -1,5 +1,6 @@
 """Real stores as fixtures: one daprd with Redis, PostgreSQL, SQLite and memory behind it serves the whole test session."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from uuid import uuid4
 import pytest
 from dapr.conf import settings
 from rig import Rig
+from staged import Time, Untold
 
 from eventlog_session.stores.base import Store
 from eventlog_session.stores.dapr import DaprStore
@@ -62,3 +64,24 @@ async def store(backend: str, request: pytest.FixtureRequest, tmp_path: Path) ->
 def session_id() -> str:
     """An id that no other test uses: the stores outlive a test."""
     return f"test-{uuid4().hex}"
+
+
+@pytest.fixture
+async def bounded() -> AsyncIterator[None]:
+    """No test waits for ever: after two minutes everything that still runs is cancelled."""
+    loop = asyncio.get_running_loop()
+    end = loop.call_later(120, lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
+    yield
+    end.cancel()
+
+
+@pytest.fixture
+def time() -> Time:
+    """A clock of the test's own."""
+    return Time()
+
+
+@pytest.fixture(params=["told", "untold"])
+def plain(request: pytest.FixtureRequest) -> MemoryStore:
+    """Memory that tells the head's new etag, and memory that like Dapr does not."""
+    return MemoryStore() if request.param == "told" else Untold()

@@ -122,6 +122,7 @@ def test_types_are_the_storage_format() -> None:
         "c": "org.pypi.eventlog-session.session.cleared.v1",
         "r": "org.pypi.eventlog-session.session.rewound.v1",
         "m": "org.pypi.eventlog-session.history.adopted.v1",
+        "t": "org.pypi.eventlog-session.history.trimmed.v1",
     }
 
 

@@ -25,11 +25,12 @@ from model import LIMIT, TRACE, ModelLog, Op, damaged, examples, misshapen
 from eventlog_session.core import blob
 from eventlog_session.core.advance import append
 from eventlog_session.core.draft import Draft, draft
-from eventlog_session.core.events import ADDED, ADOPTED, CLEARED, POPPED, REWOUND, Event
-from eventlog_session.core.head import Carried, Head, Ref, carry, node_bytes, node_refs
+from eventlog_session.core.events import ADDED, ADOPTED, CLEARED, POPPED, REWOUND, TRIMMED, Event
+from eventlog_session.core.head import Carried, Head, Keyed, Ref, carry, node_bytes, node_refs
 from eventlog_session.core.keys import Keys, digest, mint
 from eventlog_session.core.plan import ALL, Far, collect, plan
 from eventlog_session.core.run import Run, frame, unframe
+from eventlog_session.core.tombstone import Remains, Tombstone
 from eventlog_session.errors import CorruptLog, InvalidItem, UnsupportedFormat
 from eventlog_session.limits import Limits
 from eventlog_session.reader import Reader
@@ -40,6 +41,7 @@ SESSION = "golden é"
 KEYS = Keys(SESSION)
 BEGAN = 1_767_225_600_000_000  # 2026-01-01
 LIMITS = Limits(inline_bytes=100, value_bytes=200)
+KINDS = ("head", "segment", "node", "tombstone")
 LARGE = [blake2b(b"%d" % number).hexdigest() for number in range(4)]
 
 
@@ -59,13 +61,14 @@ EVENTS = {
     "cleared": _event(6, CLEARED, base=0),
     "rewound": _event(7, REWOUND, base=105),
     "text": _event(8, ADDED, count=2, items=b'[1.5,"{\\"a\\":\\"\\\\ud800\\"}"]', text=(1,)),
+    "trimmed": _event(9, TRIMMED, extensions={"trimmedbefore": "40"}),
 }
 BASES = {"cleared": 0, "rewound": 57}
 """The lengths that events with an absolute base start from."""
 
 REFS = (
     Ref("nodenodenodenodenodenodeno", 1, 1, 64, 2048, BEGAN - 9000, BEGAN - 5000, None, 0, 60, 60),
-    Ref("segmentsegmentsegmentsegme", 0, 65, 36, 9999, BEGAN - 4000, BEGAN - 4000, 7, 3, 46, 50),
+    Ref("segmentsegmentsegmentsegme", 0, 65, 36, 9999, BEGAN - 4000, BEGAN - 4000, 7, 3, 46, 50, 7),
 )
 
 
@@ -82,12 +85,14 @@ def make() -> Made:
     drafts = {name: draft(event, KEYS, LIMITS, binary=True) for name, event in EVENTS.items()}
     head = Head(
         session_id=SESSION, generation="generationgenera", created=BEGAN - 9000, updated=BEGAN - 4000, version=100, length=50,
-        chain="c" * 32, ttl=3600, values_expire=BEGAN // 1_000_000 + 3 * 3600, recent="recentrecentrece" * 2, index=REFS,
-        swept=64, tail=Run(101, 50),
+        chain="c" * 32, ttl=3600, ttl_since=17, values_expire=BEGAN // 1_000_000 + 3 * 3600, recent="recentrecentrece" * 2,
+        index=REFS, swept=64, floor=40, trash=(REFS[0]._replace(name="trashtrashtrashtrashtrasht"),),
+        keyed=(Keyed(90, "k" * 13, "c" * 13), Keyed(99, "l" * 13, "d" * 13)), erased=("generationbefore",),
+        tail=Run(101, 50, chain="c" * 32),
     )  # fmt: skip
     for number, (name, one) in enumerate(drafts.items(), 1):
         if name == "larger":
-            head = replace(head, carried=carry(head.tail), tail=Run(head.version + 1, head.length))
+            head = replace(head, carried=carry(head.tail), tail=Run(head.version + 1, head.length, chain=head.chain))
         head = append(head, one, BEGAN + number * 1_000_003, BASES.get(name, head.length))
     return Made(head, drafts)
 
@@ -101,6 +106,7 @@ def write_golden() -> None:
         "events": {name: one.value.decode() for name, one in made.events.items()},
         "head": made.head.to_bytes().decode(),
         "absent": Head.absent("").to_bytes().decode(),
+        "tombstone": {"erasing": _tombstone(made.head).to_bytes().decode(), "erased": _tombstone(None).to_bytes().decode()},
         "segment": {"frame": frames["segment"].decode(), **_stored(frames["segment"])},
         "node": {"frame": frames["node"].decode(), **_stored(frames["node"])},
         "parts": {
@@ -111,6 +117,11 @@ def write_golden() -> None:
     }
     GOLDEN.parent.mkdir(exist_ok=True)
     GOLDEN.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _tombstone(head: Head | None) -> Tombstone:
+    """Return what is put in the place of *head*, and without one what stays."""
+    return Tombstone(("generationbefore", "generationgenera"), BEGAN, Remains.of(head) if head else None)
 
 
 def _stored(data: bytes) -> dict[str, str]:
@@ -150,8 +161,11 @@ def test_golden_head_is_read(golden: dict[str, Any]) -> None:
     head = Head.of(golden["head"].encode(), limit=LIMIT)
     made = make().head
     assert (head.session_id, head.generation, head.ttl, head.swept) == (SESSION, "generationgenera", 3600, 64)
-    assert (head.version, head.length, head.index, head.chain) == (108, 59, REFS, made.chain)
-    assert (head.created, head.updated, head.values_expire) == (BEGAN - 9000, BEGAN + 8_000_024, BEGAN // 1_000_000 + 10_800)
+    assert (head.version, head.length, head.index, head.chain) == (109, 59, REFS, made.chain)
+    assert (head.created, head.updated, head.values_expire) == (BEGAN - 9000, BEGAN + 9_000_027, BEGAN // 1_000_000 + 10_800)
+    assert (head.floor, head.trash, head.ttl_since, head.erased) == (40, made.trash, 17, ("generationbefore",))
+    assert head.remembered("l" * 13) == (99, "l" * 13, "d" * 13)
+    assert head.tail.chain == made.tail.chain
     assert head.recent == "recentrecentrece" * 2
     assert head.extra == {}
     assert head.carried is not None
@@ -179,6 +193,20 @@ def test_golden_absent_head(golden: dict[str, Any]) -> None:
     assert Head.absent("").to_bytes() == golden["absent"].encode()
     head = Head.of(golden["absent"].encode(), limit=LIMIT)
     assert (head.session_id, head.version, head.length, head.generation) == ("", 0, 0, "")
+
+
+def test_golden_tombstone(golden: dict[str, Any]) -> None:
+    """What takes the place of an erased head: first with the names of what is left to delete, then without."""
+    for name, head in (("erasing", make().head), ("erased", None)):
+        value = golden["tombstone"][name].encode()
+        assert Tombstone.of(value) == _tombstone(head)
+        assert _tombstone(head).to_bytes() == value
+        assert SESSION not in value.decode()
+    remains = _tombstone(make().head).remains
+    assert remains is not None
+    assert {ref.name for ref in remains.refs} == {"trashtrashtrashtrashtrasht", *(ref.name for ref in REFS)}
+    assert [parts for _, parts in remains.events if parts]
+    assert Tombstone.of(golden["head"].encode()) is None
 
 
 @pytest.mark.parametrize("form", ["binary", "text"])
@@ -293,7 +321,7 @@ def test_every_truncation_of_a_segment_is_noticed() -> None:
 
 def test_every_flip_is_noticed() -> None:
     """No changed bit reads as another head, segment or node: neither as other items, nor as more or fewer of them."""
-    for kind in ("head", "segment", "node"):
+    for kind in KINDS:
         value = _data(kind)
         for bit in range(8 * len(value)):
             changed = bytearray(value)
@@ -303,7 +331,7 @@ def test_every_flip_is_noticed() -> None:
 
 
 @examples(200)
-@given(st.sampled_from(("head", "segment", "node")).flatmap(lambda kind: st.tuples(st.just(kind), damaged(_data(kind)))))
+@given(st.sampled_from(KINDS).flatmap(lambda kind: st.tuples(st.just(kind), damaged(_data(kind)))))
 def test_damaged_bytes_are_noticed(case: tuple[str, bytes]) -> None:
     """Bytes changed, put in, left out or repeated: they are what was written or CorruptLog, and no other error is raised."""
     kind, value = case
@@ -360,18 +388,37 @@ def test_every_change_of_what_a_head_names_is_noticed(kind: str) -> None:
 @given(st.data())
 def test_other_fields_raise_nothing_but_corrupt_log(data: st.DataObject) -> None:
     """Fields and columns that are JSON, checksum and all, but not what they should be, read as something or as CorruptLog."""
-    kind = data.draw(st.sampled_from(("head", "segment", "node")))
+    kind = data.draw(st.sampled_from(KINDS))
     meta, items = unframe(kind, _data(kind))
     with contextlib.suppress(CorruptLog):
         _read(kind, frame(kind, data.draw(misshapen(meta)), items))
 
 
+def _tombstone_of(value: bytes) -> Tombstone:
+    """A reader takes what is no tombstone for a head, which it then is not either."""
+    found = Tombstone.of(value)
+    if found is None:
+        Head.of(value, limit=LIMIT)
+        raise AssertionError("read as a head")
+    return found
+
+
 def _data(kind: str) -> bytes:
-    return {"head": make().head.to_bytes(), "segment": make().head.tail.to_bytes(), "node": node_bytes(REFS)}[kind]
+    return {
+        "head": make().head.to_bytes(),
+        "segment": make().head.tail.to_bytes(),
+        "node": node_bytes(REFS),
+        "tombstone": _tombstone(make().head).to_bytes(),
+    }[kind]
 
 
 def _read(kind: str, value: bytes) -> None:
-    read: Any = {"head": lambda data: Head.of(data, limit=LIMIT), "segment": Run.of, "node": node_refs}[kind]
+    read: Any = {
+        "head": lambda data: Head.of(data, limit=LIMIT),
+        "segment": Run.of,
+        "node": node_refs,
+        "tombstone": _tombstone_of,
+    }[kind]
     read(value)
 
 

@@ -8,14 +8,13 @@ import asyncio
 import gc
 import json
 import re
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import orjson
 import pytest
+from staged import ALL_TRAITS, Faulty, Time, Untold, add, do, fill, noise, numbered, turns, warm, whole
 
 from eventlog_session import (
     Conflict,
@@ -29,7 +28,6 @@ from eventlog_session import (
     Retry,
     Store,
     StoreRefused,
-    TtlTooShort,
     Unavailable,
     UnsupportedFormat,
 )
@@ -38,147 +36,11 @@ from eventlog_session.core.events import ADDED, ADOPTED, Event
 from eventlog_session.core.keys import Keys
 from eventlog_session.core.run import frame, unframe
 from eventlog_session.lane import Answer
-from eventlog_session.runtime import Runtime
 from eventlog_session.stores.base import Committed, NotCommitted, Put, Traits, Value
 from eventlog_session.testing import CountingStore
 
 KIB = 1 << 10
-ALL_TRAITS = Traits(True, True, True)
-
-
-@pytest.fixture(autouse=True)
-async def bounded() -> AsyncIterator[None]:
-    """No test waits for ever: after two minutes everything that still runs is cancelled."""
-    loop = asyncio.get_running_loop()
-    end = loop.call_later(120, lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
-    yield
-    end.cancel()
-
-
-class Untold(MemoryStore):
-    """Memory that behaves like Dapr's transactions: a commit does not tell the head's new etag."""
-
-    async def commit(self, head: Put, etag: str | None, values: Sequence[Put]) -> Committed | NotCommitted:  # noqa: D102
-        outcome = await super().commit(head, etag, values)
-        return Committed(None) if isinstance(outcome, Committed) else outcome
-
-
-class Faulty(Untold):
-    """
-    Memory whose next commits go as *plan* says, one word for each; after that it works.
-
-    ``lost``: done, the reply is lost. ``dropped``: not done, the reply is lost. ``lie``: not done, and reported as done.
-    ``late``: not done yet, the reply is lost; `land` does it. ``unsent``: it surely never left. While *down*, nothing else
-    answers. *meanwhile* runs once after the next commit, before its reply.
-    """
-
-    def __init__(self, *plan: str, traits: Traits = ALL_TRAITS, **options: Any) -> None:
-        super().__init__(traits=traits, **options)
-        self.plan = deque(plan)
-        self.down = False
-        self.commits: list[tuple[Put, str | None, Sequence[Put]]] = []
-        self.late: list[tuple[Put, str | None, Sequence[Put]]] = []
-        self.meanwhile: Callable[[], Awaitable[object]] | None = None
-
-    async def commit(self, head: Put, etag: str | None, values: Sequence[Put]) -> Committed | NotCommitted:  # noqa: D102
-        self.commits.append((head, etag, values))
-        word = self.plan.popleft() if self.plan else "done"
-        outcome: Committed | NotCommitted = NotCommitted(ConnectionError(word), sent=word != "unsent")
-        if word in ("done", "lost"):
-            done = await super().commit(head, etag, values)
-            outcome = done if word == "done" or isinstance(done, NotCommitted) else outcome
-        elif word == "late":
-            self.late.append((head, etag, values))
-        elif word == "lie":
-            outcome = Committed(None)
-        meanwhile, self.meanwhile = self.meanwhile, None
-        if meanwhile is not None:
-            await meanwhile()
-        return outcome
-
-    async def land(self) -> list[bool]:
-        """Let what was late reach the store, and say of each whether it was taken."""
-        late, self.late = self.late, []
-        return [isinstance(await super(Faulty, self).commit(*one), Committed) for one in late]
-
-    async def get(self, key: str) -> Value | None:  # noqa: D102
-        if self.down:
-            raise Unavailable("the store is down")
-        return await super().get(key)
-
-    async def put_many(self, values: Sequence[Put]) -> None:  # noqa: D102
-        if self.down:
-            raise Unavailable("the store is down")
-        await super().put_many(values)
-
-
-@dataclass
-class Time:
-    """A clock that moves when somebody sleeps, or is told to; and what was slept."""
-
-    now: float = 1_700_000_000.0
-    slept: list[float] = field(default_factory=list)
-    bounds: list[float] = field(default_factory=list)
-
-    def clock(self) -> float:
-        """Return the seconds since 1970."""
-        return self.now
-
-    def uniform(self, low: float, high: float) -> float:
-        """Draw the largest number, always."""
-        self.bounds.append(high)
-        return high
-
-    async def sleep(self, delay: float) -> None:
-        """Let *delay* pass at once."""
-        self.slept.append(delay)
-        self.now += delay
-        await asyncio.sleep(0)
-
-    def runtime(self) -> Runtime:
-        """Return a runtime on this clock."""
-        return Runtime(clock=self.clock, monotonic=self.clock, uniform=self.uniform, sleep=self.sleep)
-
-
-@pytest.fixture
-def time() -> Time:
-    """A clock of the test's own."""
-    return Time()
-
-
-@pytest.fixture(params=["told", "untold"])
-def plain(request: pytest.FixtureRequest) -> MemoryStore:
-    """Memory that tells the head's new etag, and memory that like Dapr does not."""
-    return MemoryStore() if request.param == "told" else Untold()
-
-
-async def add(log: EventLog, *items: Any, ttl: int | None = None) -> int:
-    """Append *items* as one event and return the version it made."""
-    answer = await log.add(orjson.dumps(items), len(items), ttl=ttl)
-    assert answer.version is not None
-    return answer.version
-
-
-async def fill(log: EventLog, count: int, *, size: int = 1) -> None:
-    """Add *count* items, numbered from the log's length on, as an event each."""
-    start = (await log.head()).length
-    await asyncio.gather(*(add(log, _numbered(number, size)) for number in range(start, start + count)))
-
-
-async def whole(store: Store, session_id: str, **options: Any) -> list[Any]:
-    """Read all of the history with nothing cached."""
-    return (await EventLog(CountingStore(store), session_id, **options).read()).items
-
-
-async def warm(log: EventLog, store: CountingStore) -> None:
-    """Have the head and its etag known, nothing under way, and nothing counted."""
-    await log.read()
-    await log.settle()
-    store.reset()
-
-
-def _numbered(number: int, size: int = 1) -> Any:
-    return number if size == 1 else {"number": number, "text": _noise(number, size)}
+pytestmark = pytest.mark.usefixtures("bounded")
 
 
 # ---- what it costs -------------------------------------------------------------------------------------------------
@@ -294,8 +156,8 @@ async def test_a_read_after_rewinds_is_at_most_one_trip_more(
             if (await log.rewind(version)).version is not None:
                 history.append(history[version])
         else:
-            await add(log, _numbered(number, 60))
-            history.append([*history[-1], _numbered(number, 60)])
+            await add(log, numbered(number, 60))
+            history.append([*history[-1], numbered(number, 60)])
     assert len((await log.head()).index) > 3
     for version in (None, *range(0, len(history), 97)):
         items = history[-1 if version is None else version]
@@ -311,7 +173,7 @@ async def test_the_past_costs_what_the_present_does(time: Time, session_id: str)
     log = EventLog(plain, session_id, runtime=time.runtime())
     moments: list[datetime] = []
     for number in range(600):
-        await add(log, _numbered(number, 100))
+        await add(log, numbered(number, 100))
         moments.append(datetime.fromtimestamp(time.now, UTC))
         time.now += 60
     for version, trips in ((600, 1), (590, 1), (300, 2), (1, 2)):
@@ -335,7 +197,7 @@ async def test_a_warm_pop_is_one_trip(plain: MemoryStore, session_id: str) -> No
     for number in range(499, 480, -1):
         await warm(log, store)
         answer = await log.pop()
-        assert answer.item == _numbered(number, 100)
+        assert answer.item == numbered(number, 100)
         assert store.trips == 1, store
 
 
@@ -426,7 +288,7 @@ async def test_an_append_sends_as_much_at_any_length(session_id: str) -> None:
         other = EventLog(store, session_id)
         for _ in range(100 if length < 1000 else 300):
             await warm(other, store)
-            await add(other, _numbered(0, 40))
+            await add(other, numbered(0, 40))
             sent[length] = max(sent.get(length, 0), store.sent)
             largest = max(largest, len(plain._values[log.keys.head][0]))
     assert max(sent.values()) <= 40 * KIB, sent
@@ -443,7 +305,7 @@ async def test_every_append_is_small_with_items_of_any_size(session_id: str) -> 
     log = EventLog(plain, session_id)
     largest = 0
     for number in range(1500):
-        await add(log, _numbered(number, (1, 40, 300, 4000, 5000, 100)[number % 6]))
+        await add(log, numbered(number, (1, 40, 300, 4000, 5000, 100)[number % 6]))
         largest = max(largest, len(plain._values[log.keys.head][0]))
     assert largest <= 48 * KIB
     assert len(await whole(plain, session_id)) == 1500
@@ -453,7 +315,7 @@ async def test_large_items_read_back_whole(session_id: str) -> None:
     """100 items of 500 kB each, that don't compress, one event each; and as one batch of 20."""
     plain = Untold()
     log = EventLog(plain, session_id)
-    items = [_noise(number, 250_000) for number in range(100)]
+    items = [noise(number, 250_000) for number in range(100)]
     for item in items:
         await add(log, item)
     await add(log, *items[:20])
@@ -470,9 +332,9 @@ async def test_large_values_are_json_where_a_store_needs_that(traits: Traits, se
     """Every value begins with ``[`` and is JSON unless the store keeps bytes."""
     plain = MemoryStore(traits=traits)
     log = EventLog(plain, session_id)
-    await add(log, _noise(1, 400_000))
+    await add(log, noise(1, 400_000))
     await fill(log, 500, size=100)
-    assert (await whole(plain, session_id))[0] == _noise(1, 400_000)
+    assert (await whole(plain, session_id))[0] == noise(1, 400_000)
     texts = [value for value, _, _ in plain._values.values() if value.startswith(b"[")]
     assert all(json.loads(text) for text in texts)
     assert (len(texts) == len(plain._values)) is not traits.keeps_bytes
@@ -511,7 +373,7 @@ async def test_a_group_holds_what_fits_a_request(session_id: str) -> None:
         return await commit(head, etag, values)
 
     plain.commit = measured  # type: ignore[method-assign]
-    items = [_noise(number, 100_000) for number in range(40)]
+    items = [noise(number, 100_000) for number in range(40)]
     await asyncio.gather(*(add(log, item) for item in items))
     assert max(largest) <= 3 << 20
     assert len(largest) <= 5
@@ -522,7 +384,7 @@ async def test_a_pop_takes_what_the_same_commit_added(plain: MemoryStore, sessio
     """An add, a pop, an add and two pops at once, in that order, large items among them."""
     log = EventLog(plain, session_id)
     await add(log, "first")
-    large = _noise(1, 5000)
+    large = noise(1, 5000)
     answers = await asyncio.gather(add(log, "a", large), log.pop(), add(log, "b"), log.pop(), log.pop(), log.pop(), log.pop())
     assert [answer.item if isinstance(answer, Answer) else answer for answer in answers] == [
         2,
@@ -566,7 +428,7 @@ async def test_parts_are_written_once(time: Time, session_id: str) -> None:
         return await commit(head, etag, values)
 
     plain.commit = loses  # type: ignore[method-assign]
-    await add(log, _noise(1, 1_000_000))
+    await add(log, noise(1, 1_000_000))
     assert store.calls["commit"] == 4
     assert store.calls["put_many"] == 1, store
 
@@ -585,7 +447,7 @@ async def test_parts_that_are_refused_fail_their_own_caller(plain: MemoryStore, 
         await (refuse(values) if any(":p:" in put.key for put in values) else put_many(plain, values))
 
     plain.put_many = choose  # type: ignore[method-assign]
-    done = await asyncio.gather(add(log, "a"), add(log, _noise(1, 1_000_000)), add(log, "b"), return_exceptions=True)
+    done = await asyncio.gather(add(log, "a"), add(log, noise(1, 1_000_000)), add(log, "b"), return_exceptions=True)
     assert isinstance(done[1], StoreRefused)
     assert not isinstance(done[0], BaseException)
     assert not isinstance(done[2], BaseException)
@@ -600,7 +462,7 @@ async def test_every_event_is_under_its_own_key(store: Store, session_id: str) -
     log = EventLog(store, session_id)
     async with asyncio.timeout(60):
         await asyncio.gather(*(add(log, {"number": number}) for number in range(20)))
-        large = _noise(1, 400_000)
+        large = noise(1, 400_000)
         await add(log, large)
         await log.pop()
         await log.clear()
@@ -621,10 +483,10 @@ async def test_every_event_is_under_its_own_key(store: Store, session_id: str) -
 async def test_redundant_keys_are_swept(plain: MemoryStore, session_id: str) -> None:
     """Once its segment stands, an event's own key goes, and the head says so; those of far events never go."""
     log = EventLog(plain, session_id)
-    far = _noise(7, 5000)
+    far = noise(7, 5000)
     await add(log, far)
     for number in range(400):
-        await add(log, _numbered(number, 300))
+        await add(log, numbered(number, 300))
         await log.settle()
     await add(log, "so that the head tells")
     head = await log.head()
@@ -647,7 +509,7 @@ async def test_an_interrupted_sweep_is_finished_by_the_next_writer(session_id: s
 
     plain.delete_many = never  # type: ignore[method-assign]
     for number in range(400):
-        await add(log, _numbered(number, 300))
+        await add(log, numbered(number, 300))
     await log.settle()
     head = await log.head()
     assert head.index
@@ -656,7 +518,7 @@ async def test_an_interrupted_sweep_is_finished_by_the_next_writer(session_id: s
     other = EventLog(CountingStore(plain), session_id)
     segments = len(head.index)
     while len((await other.head()).index) == segments:
-        await add(other, _numbered(0, 300))
+        await add(other, numbered(0, 300))
         await other.settle()
     await add(other, "so that the head tells")
     head = await other.head()
@@ -670,7 +532,7 @@ async def test_a_key_on_every_store_is_in_the_alphabet(plain: MemoryStore) -> No
     for session_id in ("", "Ünïcode ☃ " * 50, "a/b?c#d|e", "\ud800"):
         log = EventLog(plain, session_id)
         await fill(log, 300, size=300)
-        await add(log, _noise(1, 400_000))
+        await add(log, noise(1, 400_000))
         assert len(await whole(plain, session_id)) == 301
     assert all(set(key) <= set("abcdefghijklmnopqrstuvwxyz0123456789{}:-") and len(key) < 64 for key in plain._values)
 
@@ -885,7 +747,7 @@ async def test_an_unreadable_outcome_is_unknown(session_id: str, time: Time) -> 
         plain.plan.extend(["dropped"] * 1000)
 
     plain.meanwhile = cut_off
-    with pytest.raises(OutcomeUnknown, match="read the session") as unknown:
+    with pytest.raises(OutcomeUnknown, match="Read the session") as unknown:
         await add(log, "mine")
     plain.down = False
     plain.plan.clear()
@@ -923,11 +785,11 @@ async def test_a_short_outage_is_sat_out(size: int, session_id: str, time: Time)
     await log.settle()
     plain.down = True
     plain.plan.extend(["unsent"] * 5)
-    call = asyncio.create_task(add(log, _noise(1, size)))
-    await _turns(10)
+    call = asyncio.create_task(add(log, noise(1, size)))
+    await turns(10)
     plain.down = False
     assert await call == 2
-    assert await whole(plain, session_id) == ["first", _noise(1, size)]
+    assert await whole(plain, session_id) == ["first", noise(1, size)]
 
 
 async def test_an_outage_at_the_end_of_the_budget_is_no_conflict(session_id: str, time: Time) -> None:
@@ -1002,7 +864,7 @@ async def test_what_was_acknowledged_does_not_vanish_silently(
     await log.settle()
     _forget(plain, log.keys.head, None if gone else old)
     with pytest.raises(ForkDetected):
-        await _do(log, call)
+        await do(log, call)
     await add(log, 3)
     assert (await log.read()).items == ([3] if gone else [1, 3])
 
@@ -1018,7 +880,7 @@ async def test_another_history_is_a_fork(call: str, plain: MemoryStore, session_
     _forget(plain, log.keys.head, old)
     await fill(EventLog(CountingStore(plain), session_id), 400, size=100)
     with pytest.raises(ForkDetected):
-        await _do(log, call)
+        await do(log, call)
     await add(log, 3)
     assert len((await log.read()).items) == 402
 
@@ -1034,7 +896,7 @@ async def test_a_fork_seen_behind_the_scenes_is_raised_once(reading: bool, sessi
     plain.gate.clear()
     await add(log, 2)
     call = asyncio.create_task(log.read()) if reading else None
-    await _turns(5)
+    await turns(5)
     assert plain.waiting == 1 + reading
     _forget(plain, log.keys.head, old)
     plain.gate.set()
@@ -1043,16 +905,6 @@ async def test_a_fork_seen_behind_the_scenes_is_raised_once(reading: bool, sessi
         await (call or log.read())
     assert (await log.read()).items == [1]
     assert await add(log, 3) == 2
-
-
-async def _do(log: EventLog, call: str) -> object:
-    match call:
-        case "add":
-            return await add(log, "x")
-        case "events":
-            return await _all_events(log)
-        case _:
-            return await getattr(log, call)()
 
 
 # ---- damage --------------------------------------------------------------------------------------------------------
@@ -1121,7 +973,7 @@ async def test_a_missing_large_event_is_named(plain: MemoryStore, session_id: st
         name = f"{session_id}{size}"
         log = EventLog(plain, name)
         before = set(plain._values)
-        await add(log, _noise(1, size))
+        await add(log, noise(1, size))
         await add(log, "small")
         key = next(key for key in sorted(plain._values.keys() - before) if kind in key)
         if kind == ":e:":
@@ -1155,7 +1007,7 @@ async def test_nothing_is_written_on_a_damaged_head(
         plain._values[key] = damaged, plain._writes, good[2]
         fresh = EventLog(CountingStore(plain), session_id) if cold else log
         with pytest.raises(CorruptLog, match=re.escape(key)):
-            await _do(fresh, call)
+            await do(fresh, call)
         assert plain._values[key][0] == damaged
         plain._writes += 1
         plain._values[key] = good[0], plain._writes, good[2]
@@ -1171,7 +1023,7 @@ async def test_a_head_of_another_session_is_no_head_of_ours(plain: MemoryStore, 
     plain._values[other.keys.head] = plain._values[log.keys.head]
     for call in ("read", "add"):
         with pytest.raises(CorruptLog, match="another session"):
-            await _do(other, call)
+            await do(other, call)
 
 
 @pytest.mark.parametrize("call", ["read", "add", "pop"])
@@ -1184,7 +1036,7 @@ async def test_a_newer_format_is_not_touched(call: str, plain: MemoryStore, sess
     newer = value.replace(b'["eventlog-head",1,', b'["eventlog-head",2,')
     plain._values[key] = newer, etag, expires
     with pytest.raises(UnsupportedFormat, match=re.escape(key) + ".*[Uu]pgrade"):
-        await _do(EventLog(CountingStore(plain), session_id), call)
+        await do(EventLog(CountingStore(plain), session_id), call)
     assert plain._values[key][0] == newer
 
 
@@ -1213,7 +1065,7 @@ async def test_damage_found_while_looking_back_is_named(call: str, time: Time, p
     key = log.keys.segment(head.index[0].name)
     del plain._values[key]
     with pytest.raises(CorruptLog, match=re.escape(key)):
-        await _do(log, call)
+        await do(log, call)
 
 
 async def test_events_are_never_skipped_or_repeated(session_id: str) -> None:
@@ -1221,7 +1073,7 @@ async def test_events_are_never_skipped_or_repeated(session_id: str) -> None:
     plain = Untold()
     log = EventLog(plain, session_id)
     await add(log, 1)
-    await add(log, _noise(1, 5000))
+    await add(log, noise(1, 5000))
     await add(log, 3)
     missing = log.keys.event((await _all_events(log))[1].id)
     del plain._values[missing]
@@ -1240,129 +1092,6 @@ async def test_events_are_never_skipped_or_repeated(session_id: str) -> None:
 
 async def _all_events(log: EventLog) -> list[Event]:
     return [event async for _, _, event in log.events()]
-
-
-# ---- time to live --------------------------------------------------------------------------------------------------
-
-
-async def test_a_session_expires_whole(time: Time, session_id: str) -> None:
-    """A ttl after the last write, whoever wrote it: then it is empty, not shorter, and a new one begins without an error."""
-    plain = MemoryStore(clock=time.clock)
-    log = EventLog(plain, session_id, runtime=time.runtime())
-    await add(log, 1, ttl=100)
-    for number in range(2, 6):
-        time.now += 90
-        await add(log, number)  # a ttl of None follows
-        assert (await log.read()).items == list(range(1, number + 1))
-    assert (await log.head()).ttl == 100
-    time.now += 99
-    assert len((await log.read()).items) == 5
-    time.now += 2
-    other = EventLog(CountingStore(plain), session_id, runtime=time.runtime())
-    assert (await log.read()).items == []
-    assert (await other.read()).items == []
-    assert await add(log, "new") == 1
-    assert (await log.head()).ttl is None
-    assert (await other.read()).items == ["new"]
-
-
-@pytest.mark.parametrize("call", ["read", "add", "pop"])
-async def test_an_expired_session_is_no_fork(call: str, time: Time, session_id: str) -> None:
-    """Also when what follows is the first to notice, and when another process has begun anew."""
-    for anew in (False, True):
-        plain = MemoryStore(clock=time.clock)
-        log = EventLog(plain, session_id, runtime=time.runtime())
-        await add(log, 1, ttl=100)
-        await log.settle()
-        time.now += 101
-        if anew:
-            await add(EventLog(CountingStore(plain), session_id, runtime=time.runtime()), "new")
-        await _do(log, call)
-        assert (await log.read()).items == {"read": ["new"], "add": ["new", "x"], "pop": []}[call][
-            0 if anew or call == "pop" else 1 :
-        ]
-
-
-async def test_a_head_about_to_expire_is_read_first(time: Time, session_id: str) -> None:
-    """A commit through a remembered head could reach the store after it expired, and on Redis bring it back to life."""
-    store = CountingStore(Untold(clock=time.clock))
-    log = EventLog(store, session_id, runtime=time.runtime())
-    await add(log, 1, ttl=100)
-    await warm(log, store)
-    await add(log, 2)
-    assert store.trips == 1
-    await warm(log, store)
-    time.now += 80
-    await add(log, 3)
-    assert store.trips == 2, store
-
-
-async def test_another_ttl_holds_for_all(time: Time, session_id: str) -> None:
-    """The newest one given is the session's, for every writer."""
-    plain = MemoryStore(clock=time.clock)
-    log = EventLog(plain, session_id, runtime=time.runtime())
-    other = EventLog(CountingStore(plain), session_id, runtime=time.runtime())
-    await add(log, 1, ttl=100)
-    await add(other, 2, ttl=1000)
-    await add(log, 3)
-    time.now += 800
-    assert (await log.read()).items == [1, 2, 3]
-    await add(log, 4, ttl=10)
-    time.now += 11
-    assert (await log.read()).items == []
-    with pytest.raises(ForkDetected):  # it knew of a longer ttl, and can't know that it was made shorter
-        await other.read()
-    assert (await other.read()).items == []
-
-
-async def test_history_never_expires_under_a_live_head(time: Time, session_id: str) -> None:
-    """Sealed values live for three ttls; the write that would keep the head beyond them is refused, and nothing is lost."""
-    plain = MemoryStore(clock=time.clock)
-    log = EventLog(plain, session_id, runtime=time.runtime())
-    await add(log, _noise(1, 5000), ttl=100)
-    await fill(log, 400, size=100)
-    for _ in range(3):
-        time.now += 60
-        await add(log, "on")
-    time.now += 60
-    length = len(await whole(plain, session_id, runtime=time.runtime()))
-    with pytest.raises(TtlTooShort, match="nothing was written"):
-        await add(log, "too long")
-    assert len(await whole(plain, session_id, runtime=time.runtime())) == length == 404
-    with pytest.raises(TtlTooShort):
-        await add(log, "longer still", ttl=1000)
-    await add(log, "short", ttl=30)
-    time.now += 29
-    assert len(await whole(plain, session_id, runtime=time.runtime())) == 405
-    time.now += 2
-    assert await whole(plain, session_id, runtime=time.runtime()) == []
-
-
-async def test_parts_outlive_a_ttl_made_longer_meanwhile(time: Time, session_id: str) -> None:
-    """They were written for the ttl known then; the commit that names them is by then under a longer one."""
-    plain = MemoryStore(clock=time.clock)
-    log = EventLog(plain, session_id, runtime=time.runtime())
-    await add(log, 1, ttl=100)
-    large = _noise(1, 1_000_000)
-    await asyncio.gather(add(log, large), add(log, 2, ttl=1000), return_exceptions=True)
-    items = sorted(map(str, await whole(plain, session_id, runtime=time.runtime())))
-    time.now += 900
-    assert sorted(map(str, await whole(plain, session_id, runtime=time.runtime()))) in (items, [])
-
-
-async def test_one_callers_ttl_does_not_fail_the_others(time: Time, session_id: str) -> None:
-    """A ttl that is too long for what is sealed is refused to whoever asked for it, not to what was queued with it."""
-    plain = MemoryStore(clock=time.clock)
-    log = EventLog(plain, session_id, runtime=time.runtime())
-    await fill_with_ttl(log, 400, 100)
-    done = await asyncio.gather(add(log, "a"), add(log, "b", ttl=5000), add(log, "c"), return_exceptions=True)
-    assert isinstance(done[1], TtlTooShort)
-    assert [one for one in done if isinstance(one, BaseException)] == [done[1]]
-
-
-async def fill_with_ttl(log: EventLog, count: int, ttl: int) -> None:
-    """Add *count* items under a ttl."""
-    await asyncio.gather(*(add(log, _numbered(number, 100), ttl=ttl) for number in range(count)))
 
 
 # ---- adoption ------------------------------------------------------------------------------------------------------
@@ -1445,7 +1174,7 @@ async def test_a_history_is_adopted_once(time: Time, session_id: str) -> None:
 
 async def test_a_large_legacy_history_is_adopted(plain: MemoryStore, session_id: str) -> None:
     """Of 2 MB, by one commit with its parts written ahead."""
-    items = [_noise(number, 5000) for number in range(200)]
+    items = [noise(number, 5000) for number in range(200)]
     _legacy(plain, session_id, *items)
     log = EventLog(plain, session_id)
     await add(log, "new")
@@ -1454,7 +1183,7 @@ async def test_a_large_legacy_history_is_adopted(plain: MemoryStore, session_id:
 
 async def test_a_history_that_cannot_be_taken_over_is_not_written_over(plain: MemoryStore, session_id: str) -> None:
     """Its parts are refused: so is every call, none is told of a version, and the history is still there."""
-    items = [_noise(number, 5000) for number in range(200)]
+    items = [noise(number, 5000) for number in range(200)]
     _legacy(plain, session_id, *items)
     put_many = plain.put_many
 
@@ -1477,7 +1206,7 @@ async def test_a_damaged_legacy_history_is_not_passed_over(plain: MemoryStore, s
         log = EventLog(plain, session_id)
         for call in ("read", "add", "pop"):
             with pytest.raises(CorruptLog, match=re.escape(legacy_key(session_id))):
-                await _do(log, call)
+                await do(log, call)
         assert log.keys.head not in plain._values
 
 
@@ -1541,12 +1270,12 @@ async def test_a_call_cancelled_in_the_queue_was_never_written(session_id: str) 
     await log.settle()
     plain.gate.clear()
     calls = [asyncio.create_task(add(log, 1))]
-    await _turns(5)
+    await turns(5)
     calls += [asyncio.create_task(add(log, number)) for number in (2, 3)]
-    await _turns(5)
+    await turns(5)
     assert plain.waiting == 1
     calls[1].cancel()
-    await _turns(5)
+    await turns(5)
     assert calls[1].cancelled()
     plain.gate.set()
     assert [await calls[0], await calls[2]] == [2, 3]
@@ -1559,10 +1288,10 @@ async def test_a_call_cancelled_before_it_is_sent_was_never_written(session_id: 
     plain.gate.clear()
     log = EventLog(plain, session_id)
     call = asyncio.create_task(add(log, 1))
-    await _turns(5)
+    await turns(5)
     assert plain.waiting == 1
     call.cancel()
-    await _turns(5)
+    await turns(5)
     plain.gate.set()
     with pytest.raises(asyncio.CancelledError):
         await call
@@ -1589,9 +1318,9 @@ async def test_a_cancelled_call_leaves_the_others_a_fresh_answer(session_id: str
     gate.clear()
     pop = asyncio.create_task(log.pop())
     call = asyncio.create_task(add(log, 2))
-    await _turns(5)
+    await turns(5)
     call.cancel()
-    await _turns(5)
+    await turns(5)
     gate.set()
     assert (await pop).item == "other"
     assert await whole(plain, session_id) == []
@@ -1605,11 +1334,11 @@ async def test_a_call_cancelled_after_it_was_sent_settles_first(session_id: str)
     await log.settle()
     plain.gate.clear()
     call = asyncio.create_task(add(log, 1))
-    await _turns(5)
+    await turns(5)
     assert plain.waiting == 1
     for _ in range(3):
         call.cancel()
-        await _turns(5)
+        await turns(5)
         assert not call.done()
     plain.gate.set()
     with pytest.raises(asyncio.CancelledError):
@@ -1627,7 +1356,7 @@ async def test_a_cancelled_call_waits_for_one_deadline_at_most(session_id: str) 
     await log.settle()
     plain.gate.clear()
     call = asyncio.create_task(add(log, 1))
-    await _turns(5)
+    await turns(5)
     call.cancel()
     async with asyncio.timeout(30):
         with pytest.raises(asyncio.CancelledError):
@@ -1645,7 +1374,7 @@ async def test_a_cancelled_read_leaves_nothing_behind(session_id: str) -> None:
     await log.settle()
     plain.gate.clear()
     call = asyncio.create_task(log.read())
-    await _turns(3)
+    await turns(3)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
@@ -1653,23 +1382,11 @@ async def test_a_cancelled_read_leaves_nothing_behind(session_id: str) -> None:
     assert (await log.read()).items == [1]
 
 
-async def _turns(number: int) -> None:
-    for _ in range(number):
-        await asyncio.sleep(0)
-
-
 def _said(number: int) -> Any:
     """Return an item of about 330 bytes that compresses as conversations do."""
     words = ("the", "order", "was", "shipped", "on", "Monday", "and", "should", "arrive", "within", "three", "days", "please")
-    content = " ".join(words[place] for place in (int(digit, 16) % len(words) for digit in _noise(number, 44)))
-    return {"role": "user" if number % 2 else "assistant", "content": content, "id": f"msg_{_noise(number, 16)}"}
-
-
-def _noise(seed: int, size: int) -> str:
-    """Return *size* hex digits that compress to half at best, the same each time."""
-    from hashlib import shake_256
-
-    return shake_256(b"%d" % seed).hexdigest((size + 1) // 2)
+    content = " ".join(words[place] for place in (int(digit, 16) % len(words) for digit in noise(number, 44)))
+    return {"role": "user" if number % 2 else "assistant", "content": content, "id": f"msg_{noise(number, 16)}"}
 
 
 def test_the_keys_of_two_sessions_are_not_the_same() -> None:

@@ -15,6 +15,7 @@ import eventlog_session
 from eventlog_session import (
     DAPR_CONSISTENCY_EVENTUAL,
     DAPR_CONSISTENCY_STRONG,
+    BeingErased,
     Conflict,
     CorruptLog,
     DaprStore,
@@ -22,6 +23,8 @@ from eventlog_session import (
     EventLogError,
     EventLogSession,
     ForkDetected,
+    HistoryTrimmed,
+    IdempotencyKeyReused,
     InvalidItem,
     Limits,
     MemoryStore,
@@ -36,7 +39,6 @@ from eventlog_session import (
     SQLiteStore,
     Store,
     StoreRefused,
-    TtlTooShort,
     Unavailable,
     UnsupportedFormat,
     View,
@@ -140,14 +142,15 @@ async def without_the_sdk(store: Store) -> None:
 
 def every_error() -> tuple[type[EventLogError], ...]:
     """Each is an EventLogError, and what Python's own hierarchy has it be."""
-    _value_errors: tuple[type[ValueError], ...] = (InvalidItem, CorruptLog, UnsupportedFormat, TtlTooShort)
+    _value_errors: tuple[type[ValueError], ...] = (InvalidItem, CorruptLog, UnsupportedFormat, IdempotencyKeyReused)
     _runtime_errors: tuple[type[RuntimeError], ...] = (ReadOnlySession, SessionClosed)
     _lookup_error: type[LookupError] = NoSuchPoint
     _connection_error: type[ConnectionError] = Unavailable
     assert_type(OutcomeUnknown("text", event_ids=("a",)).event_ids, tuple[str, ...])
     return (
-        Conflict, CorruptLog, ForkDetected, InvalidItem, NoSuchPoint, OutcomeUnknown, ReadOnlySession, SessionClosed,
-        StoreRefused, TtlTooShort, Unavailable, UnsupportedFormat,
+        BeingErased, Conflict, CorruptLog, ForkDetected, HistoryTrimmed, IdempotencyKeyReused,
+        InvalidItem, NoSuchPoint, OutcomeUnknown, ReadOnlySession, SessionClosed,
+        StoreRefused, Unavailable, UnsupportedFormat,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ about 110 items of 330 B) does it become a segment under its own key. So a segme
 a cold read needs no second trip. Whatever is sealed was committed before, so losing the race with it is harmless.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
 from hashlib import blake2b
@@ -17,7 +17,7 @@ from ..limits import Limits
 from . import blob
 from .algebra import Summary
 from .draft import Draft
-from .head import Carried, Head, Ref, carry, node_bytes
+from .head import Carried, Head, Keyed, Ref, carry, node_bytes
 from .keys import ID_LENGTH, Keys, digest
 from .run import Run
 
@@ -27,16 +27,20 @@ def link(chain: str, value: bytes) -> str:
     return blake2b(chain.encode() + value, digest_size=16).hexdigest()
 
 
-def append(head: Head, draft: Draft, now: int, base_length: int) -> Head:
+def append(head: Head, draft: Draft, now: int, base_length: int, *, remember: int = 0) -> Head:
     """
     Return *head* with the draft's event as its newest version.
 
     *now* is the clock in microseconds since 1970; the commit time never runs backwards. *base_length* is the length of the
-    history that the event starts from.
+    history that the event starts from. Idempotency keys are remembered for *remember* events.
     """
     event = draft.event
     committed = max(now, head.updated)
     length = base_length - event.pops + event.count
+    keyed = head.keyed
+    if draft.key:
+        kept = (one for one in keyed if one.version + remember > head.version + 1)
+        keyed = (*kept, Keyed(head.version + 1, draft.key, draft.content))
     return replace(
         head,
         version=head.version + 1,
@@ -44,6 +48,7 @@ def append(head: Head, draft: Draft, now: int, base_length: int) -> Head:
         created=head.created or committed,
         updated=committed,
         chain=link(head.chain, draft.value),
+        keyed=keyed,
         tail=head.tail.append(event, committed, length, draft.far),
     )
 
@@ -77,7 +82,7 @@ def seal(head: Head, keys: Keys, limits: Limits, *, binary: bool) -> Sealed:
         head,
         index=index,
         carried=kept,
-        tail=Run(head.version + 1, head.length),
+        tail=Run(head.version + 1, head.length, chain=head.chain),
         recent=_recent(head.recent, full, kept, limits.recent_ids),
     )
     puts = {keys.segment(ref.name): value for ref, value, _ in segments}
@@ -96,8 +101,9 @@ def _segment(carried: Carried, binary: bool) -> tuple[Ref, bytes]:
     run = carried.run
     value = blob.to_value(carried.frame, binary=binary)
     base, pops, adds = run.summary()
-    times = run.committed(run.first), run.committed(run.last)
-    return Ref(digest(value), 0, run.first, len(run), len(value), *times, base, pops, adds, run.lengths()[-1]), value
+    began, ended, length = run.committed(run.first), run.committed(run.last), run.lengths()[-1]
+    oldest = run.oldest_base()
+    return Ref(digest(value), 0, run.first, len(run), len(value), began, ended, base, pops, adds, length, oldest), value
 
 
 def _roll_up(index: tuple[Ref, ...], limits: Limits, binary: bool) -> tuple[tuple[Ref, ...], list[tuple[str, bytes]]]:
@@ -111,19 +117,24 @@ def _roll_up(index: tuple[Ref, ...], limits: Limits, binary: bool) -> tuple[tupl
         bound = limits.index_nodes if level else limits.index_segments
         if len(same) >= bound:
             rolled = tuple(same[: bound // 2])  # the oldest of the level; all older references are of higher levels
-            node, value = _node(rolled, binary)
-            nodes.append((node.name, value))
-            older = tuple(ref for ref in index if ref.first < node.first)
-            index = (*older, node, *(ref for ref in index if ref.first > node.last))
+            made, value = node(rolled, binary=binary)
+            nodes.append((made.name, value))
+            older = tuple(ref for ref in index if ref.first < made.first)
+            index = (*older, made, *(ref for ref in index if ref.first > made.last))
         level += 1
 
 
-def _node(refs: tuple[Ref, ...], binary: bool) -> tuple[Ref, bytes]:
+def node(refs: tuple[Ref, ...], *, binary: bool) -> tuple[Ref, bytes]:
     """Return the reference to an index node naming *refs*, and its stored bytes."""
     value = blob.to_value(blob.compress(node_bytes(refs)), binary=binary)
+    return span(refs, digest(value), refs[0].level + 1, len(value)), value
+
+
+def span(refs: Sequence[Ref], name: str, level: int, size: int) -> Ref:
+    """Return the one reference that stands for consecutive *refs*."""
     first, last = refs[0], refs[-1]
-    # a base inside the node stays absolute: no prefix of a segment is at hand here
+    # a base inside the span stays absolute: no prefix of a segment is at hand here
     base, pops, adds = reduce(Summary.then, (ref.summary for ref in refs))
+    oldest = min((ref.oldest_base for ref in refs if ref.oldest_base and ref.oldest_base < first.first), default=None)
     events = last.last - first.first + 1
-    times = first.began, last.ended
-    return Ref(digest(value), first.level + 1, first.first, events, len(value), *times, base, pops, adds, last.length), value
+    return Ref(name, level, first.first, events, size, first.began, last.ended, base, pops, adds, last.length, oldest)

@@ -25,8 +25,11 @@ SOURCE_PREFIX = "urn:eventlog-session:"
 _TYPE_PREFIX = "org.pypi.eventlog-session."
 """The package's address on PyPI, reversed: the one name that this project controls."""
 
-ADDED, POPPED, CLEARED, REWOUND, ADOPTED = "a", "p", "c", "r", "m"
-"""Kinds of events, as the one letter each takes in a run's columns. ADOPTED took over a `DaprSession`'s history."""
+ADDED, POPPED, CLEARED, REWOUND, ADOPTED, TRIMMED = "a", "p", "c", "r", "m", "t"
+"""
+Kinds of events, as the one letter each takes in a run's columns. ADOPTED took over a `DaprSession`'s history; TRIMMED leaves
+the history as it is and says that older versions were given up.
+"""
 
 TYPES: Mapping[str, str] = MappingProxyType(
     {
@@ -35,8 +38,13 @@ TYPES: Mapping[str, str] = MappingProxyType(
         CLEARED: _TYPE_PREFIX + "session.cleared.v1",
         REWOUND: _TYPE_PREFIX + "session.rewound.v1",
         ADOPTED: _TYPE_PREFIX + "history.adopted.v1",
+        TRIMMED: _TYPE_PREFIX + "history.trimmed.v1",
     }
 )
+IDEMPOTENCY_KEY = "idempotencykey"
+"""The extension that holds a caller's own idempotency key."""
+TRIMMED_BEFORE = "trimmedbefore"
+"""The extension of a TRIMMED event that says which version is the oldest one kept."""
 _KINDS = {type_: kind for kind, type_ in TYPES.items()}
 _NO_EXTENSIONS: Mapping[str, str] = MappingProxyType({})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -13,10 +13,13 @@ The head: the only key of a session that ever changes, and the only thing that s
 
     s session id          g generation        c, u created and updated, in microseconds since 1970
     v version             n length            h hash chain: BLAKE2b(chain before, event's bytes)
-    d ttl in seconds      e when the first value that it names expires, in seconds since 1970
+    d ttl in seconds, and the version that set it
+    e when the first value that it names expires, in seconds since 1970
     r ids of the newest events that are neither in the tail nor carried
+    y idempotency keys of the newest events: versions, digests   o generations that were erased under this key
     x the index, a row for each `Ref`           z carried run, as base64 of a zstd frame
     w version up to which events' own keys were deleted, their segments standing
+    f oldest version that can be read            q rows of the index before it was trimmed, until what they named is deleted
     t columns of the tail: see `run`
 
     ["eventlog-node", 1, "<length and checksum>", {"v": first version, "c": origin of times, "x": rows as above}, []]
@@ -32,7 +35,7 @@ from typing import Any, NamedTuple
 from ..errors import CorruptLog
 from . import blob
 from .algebra import Summary
-from .keys import ID_LENGTH
+from .keys import ID_LENGTH, KEY_LENGTH
 from .run import Run, frame, unframe
 
 
@@ -57,6 +60,13 @@ class Ref(NamedTuple):
     adds: int
     length: int
     """Length of the history after it."""
+    oldest_base: int | None = None
+    """Oldest version before it that an event in it starts from: what trimming must keep for its sake."""
+
+    @property
+    def hole(self) -> bool:
+        """Whether it names nothing any more: the versions in it were trimmed."""
+        return not self.name
 
     @property
     def last(self) -> int:
@@ -67,6 +77,16 @@ class Ref(NamedTuple):
     def summary(self) -> Summary:
         """What the whole of it does to the history before it."""
         return Summary(self.base, self.pops, self.adds)
+
+
+class Keyed(NamedTuple):
+    """An idempotency key that the head remembers."""
+
+    version: int
+    """What the event with this key made."""
+    key: str
+    """65 bits of the key's digest; *content* those of the items it came with."""
+    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +110,24 @@ class Head:
     length: int = 0
     chain: str = ""
     ttl: int | None = None
+    ttl_since: int = 0
     values_expire: int | None = None
     recent: str = ""
+    keyed: tuple[Keyed, ...] = ()
+    erased: tuple[str, ...] = ()
     index: tuple[Ref, ...] = ()
     carried: Carried | None = None
     swept: int = 0
+    floor: int = 0
+    trash: tuple[Ref, ...] = ()
     tail: Run
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Fields of this format that this release does not know: handed on untouched."""
 
     @classmethod
-    def absent(cls, session_id: str) -> "Head":
-        """Return the head of a session that has none in the store."""
-        return cls(session_id=session_id, tail=Run(1, 0))
+    def absent(cls, session_id: str, erased: tuple[str, ...] = ()) -> "Head":
+        """Return the head of a session that has none in the store; *erased* are generations that it had before."""
+        return cls(session_id=session_id, erased=erased, tail=Run(1, 0))
 
     @property
     def expires(self) -> float:
@@ -117,22 +142,33 @@ class Head:
         start = len(self.recent) - (run.first - version) * ID_LENGTH
         return self.recent[start : start + ID_LENGTH] if start >= 0 else None
 
+    def runs(self) -> list[Run]:
+        """Return the runs that the head holds itself, oldest first."""
+        return [self.carried.run, self.tail] if self.carried else [self.tail]
+
+    def remembered(self, key: str) -> Keyed | None:
+        """Return what is remembered of the idempotency key with digest *key*."""
+        return next((one for one in self.keyed if one.key == key), None)
+
     def to_bytes(self) -> bytes:
         """Return the head as it is stored."""
         fields: dict[str, Any] = {
             **self.extra,
             "s": _storable(self.session_id),
             "g": self.generation, "c": self.created, "u": self.updated, "v": self.version, "n": self.length,
-            "h": self.chain, "r": self.recent, "x": _rows(self.index, self.created), "t": self.tail.columns(),
+            "h": self.chain, "r": self.recent, "x": rows_of(self.index, self.created), "t": self.tail.columns(),
         }  # fmt: skip
         if self.ttl is not None:
-            fields["d"] = self.ttl
+            fields["d"] = [self.ttl, self.ttl_since]
         if self.values_expire is not None:
             fields["e"] = self.values_expire
         if self.carried is not None:
             fields["z"] = self.carried.text
-        if self.swept:
-            fields["w"] = self.swept
+        if self.keyed:
+            fields["y"] = [[one.version for one in self.keyed], "".join(one.key + one.content for one in self.keyed)]
+        if self.trash:
+            fields["q"] = rows_of(self.trash, self.created)
+        fields.update((name, value) for name, value in (("w", self.swept), ("f", self.floor), ("o", self.erased)) if value)
         return frame("head", fields, self.tail.items)
 
     @classmethod
@@ -147,6 +183,7 @@ class Head:
         try:
             text = fields.pop("z", None)
             carried = known if known is not None and known.text == text else _carried(text, limit)
+            ttl, ttl_since = fields.pop("d", (None, 0))
             return cls(
                 session_id=_session_id(fields.pop("s")),
                 generation=fields.pop("g"),
@@ -154,12 +191,17 @@ class Head:
                 version=fields.pop("v"),
                 length=fields.pop("n"),
                 chain=fields.pop("h"),
-                ttl=fields.pop("d", None),
+                ttl=ttl,
+                ttl_since=ttl_since,
                 values_expire=fields.pop("e", None),
                 recent=fields.pop("r"),
-                index=_refs(fields.pop("x"), fields["c"], 1),
+                keyed=_keyed(*fields.pop("y", ((), ""))),
+                erased=tuple(fields.pop("o", ())),
+                index=refs_of(fields.pop("x"), fields["c"], 1),
                 carried=carried,
                 swept=fields.pop("w", 0),
+                floor=fields.pop("f", 0),
+                trash=refs_of(fields.pop("q", ()), fields["c"], 1),
                 tail=Run.of_columns(fields.pop("t"), items),
                 created=fields.pop("c"),
                 extra=fields,
@@ -183,19 +225,19 @@ class Head:
 
 def node_bytes(refs: tuple[Ref, ...]) -> bytes:
     """Return an index node naming *refs*, before compression."""
-    return frame("node", {"v": refs[0].first, "c": refs[0].began, "x": _rows(refs, refs[0].began)}, b"")
+    return frame("node", {"v": refs[0].first, "c": refs[0].began, "x": rows_of(refs, refs[0].began)}, b"")
 
 
 def node_refs(value: bytes) -> tuple[Ref, ...]:
     """Return what `node_bytes` gave *value* for. Raises CorruptLog or UnsupportedFormat."""
     fields, _ = unframe("node", value)
     try:
-        return _refs(fields["x"], fields["c"], fields["v"])
+        return refs_of(fields["x"], fields["c"], fields["v"])
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptLog("not an index node") from error
 
 
-def _rows(refs: tuple[Ref, ...], origin: int) -> list[list[Any]]:
+def rows_of(refs: tuple[Ref, ...], origin: int) -> list[list[Any]]:
     """Return *refs* as they are stored: first versions follow from one another, times are counted from *origin*."""
     return [
         [name, level, events, size, began - origin, ended - began, *effect]
@@ -203,12 +245,18 @@ def _rows(refs: tuple[Ref, ...], origin: int) -> list[list[Any]]:
     ]
 
 
-def _refs(rows: Any, origin: int, first: int) -> tuple[Ref, ...]:
+def refs_of(rows: Any, origin: int, first: int) -> tuple[Ref, ...]:
+    """Return what `rows_of` gave *rows* for; *first* is the version that the first of them begins with."""
     refs: list[Ref] = []
     for name, level, events, size, since, lasted, *effect in rows:
         refs.append(Ref(name, level, first, events, size, origin + since, origin + since + lasted, *effect))
         first += events
     return tuple(refs)
+
+
+def _keyed(versions: list[int], digests: str) -> tuple[Keyed, ...]:
+    cut = [digests[start : start + KEY_LENGTH] for start in range(0, len(digests), KEY_LENGTH)]
+    return tuple(Keyed(*one) for one in zip(versions, cut[::2], cut[1::2], strict=True))
 
 
 def carry(run: Run) -> Carried:

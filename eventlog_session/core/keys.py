@@ -20,6 +20,8 @@ from hashlib import blake2b
 from .events import SOURCE_PREFIX
 
 ID_LENGTH = 16
+KEY_LENGTH = 13
+"""Characters of an idempotency key's digest in the head: 65 bits, for 128 keys of one session at a time."""
 _OPENING = "evl:{"
 
 

@@ -68,7 +68,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class _Cursor:
+class Cursor:
     """Still wanted: the newest *need* items of *version*'s history, after dropping *skip* from its end."""
 
     version: int
@@ -106,8 +106,8 @@ def version_at(head: Head, loaded: Loaded, time: int) -> int | Ref:
         if place < 0:
             return 0
         ref = refs[place]
-        if ref.ended <= time:
-            return ref.last
+        if ref.ended <= time or ref.hole:
+            return ref.last if ref.ended <= time else ref.first
         value = loaded.get(ref.name)
         if value is None:
             return ref
@@ -119,7 +119,7 @@ def version_at(head: Head, loaded: Loaded, time: int) -> int | Ref:
 def plan(head: Head, loaded: Loaded, version: int, need: int) -> Plan:
     """Return what the newest *need* items of the history at *version* consist of."""
     made = Plan()
-    cursor = _Cursor(version, need)
+    cursor = Cursor(version, need)
     while cursor.version > 0 and cursor.need > 0:
         place = locate(head, loaded, cursor.version)
         if isinstance(place, Ref):
@@ -127,41 +127,42 @@ def plan(head: Head, loaded: Loaded, version: int, need: int) -> Plan:
         elif place.plain:
             _across(place, cursor, made)
         else:
-            _through(place, cursor, made, loaded)
+            step_back(place, cursor, made, loaded)
     return made
 
 
-def _over(ref: Ref, cursor: _Cursor, made: Plan) -> None:
+def _over(ref: Ref, cursor: Cursor, made: Plan) -> None:
     """Step over an unread value by its summary; exact when the cursor stands at its end, a guess inside it."""
     if cursor.version == ref.last:
         base, pops, adds = ref.summary
-        if cursor.skip < adds or (base is not None and base >= ref.first):
+        if not ref.hole and (cursor.skip < adds or (base is not None and base >= ref.first)):
             made.missing[ref.name] = ref
     else:
         base, pops, adds = None, 0, ref.adds * (cursor.version - ref.first + 1) // ref.events
-        made.missing[ref.name] = ref
-    _consume(cursor, adds)
+        if not ref.hole:  # a wrong guess may lead here, a history that can be read does not
+            made.missing[ref.name] = ref
+    consume(cursor, adds)
     cursor.skip += pops
     # a base inside the value itself is unknown until it is read: guess as above
     cursor.version = ref.first - 1 if base is None or base >= ref.first else base
 
 
-def _across(run: Run, cursor: _Cursor, made: Plan) -> None:
+def _across(run: Run, cursor: Cursor, made: Plan) -> None:
     """Cut what is wanted from a run in which every event just adds."""
     total = run.inline if cursor.version == run.last else run.cuts()[0][cursor.version - run.first + 1]
-    low, high = _consume(cursor, total)
+    low, high = consume(cursor, total)
     if low < high:
         made.take(run, low, high)
     cursor.version = run.first - 1
 
 
-def _through(run: Run, cursor: _Cursor, made: Plan, loaded: Loaded) -> None:
+def step_back(run: Run, cursor: Cursor, made: Plan, loaded: Loaded) -> None:
     """Go back event by event until the run's beginning, or a jump out of it."""
     starts = run.cuts()[0]
     while cursor.need > 0 and run.first <= cursor.version <= run.last:
         place = cursor.version - run.first
         odd = run.odd.get(place, {})
-        low, high = _consume(cursor, run.counts[place])
+        low, high = consume(cursor, run.counts[place])
         if low < high:
             if "f" in odd:
                 event = Far.of(run.id_of(cursor.version), odd)
@@ -175,7 +176,7 @@ def _through(run: Run, cursor: _Cursor, made: Plan, loaded: Loaded) -> None:
         cursor.version = cursor.version - 1 if base is None else base
 
 
-def _consume(cursor: _Cursor, count: int) -> tuple[int, int]:
+def consume(cursor: Cursor, count: int) -> tuple[int, int]:
     """Let the cursor pass *count* items and return which of them it wants."""
     high = count - cursor.skip
     if high <= 0:

@@ -9,7 +9,7 @@ parses items, not envelopes: 5,000 items decode in a third of the time that as m
     ["eventlog-segment", 1, "<length and checksum>", {columns}, [items]]
 
     v  version of the first event               l  length of the history before it
-    i  ids, 16 characters each                   k  kinds, a letter each
+    h  hash chain before it                      i  ids, 16 characters each        k  kinds, a letter each
     t  commit time of the first, then offsets    w  commit time less the event's own time, each in microseconds
     n  items of each event                       z  bytes of each event's items in the array (0: they lie elsewhere)
     o  what only some events have, by place:     b base   p pops   l length after   s positions kept as text
@@ -79,6 +79,7 @@ class Run:
         "_cuts",
         "_lengths",
         "_plain",
+        "chain",
         "counts",
         "first",
         "ids",
@@ -95,10 +96,11 @@ class Run:
     def __init__(
         self, first: int, length_before: int, ids: str = "", kinds: str = "", time: int = 0, offsets: list[int] | None = None,
         waits: list[int] | None = None, counts: list[int] | None = None, sizes: list[int] | None = None,
-        odd: dict[int, _ODD] | None = None, items: bytes = b"",
+        odd: dict[int, _ODD] | None = None, items: bytes = b"", *, chain: str = "",
     ) -> None:  # fmt: skip
         self.first = first
         self.length_before = length_before
+        self.chain = chain
         self.ids = ids
         self.kinds = kinds
         self.time = time
@@ -188,6 +190,14 @@ class Run:
             return Summary(None, 0, sum(self.counts))
         return summarise(self.first, map(self.step, range(len(self))))
 
+    def bases(self) -> list[int]:
+        """Return the absolute versions that events in here start from."""
+        return [odd["b"] for odd in self.odd.values() if "b" in odd]
+
+    def oldest_base(self) -> int | None:
+        """Return the oldest version before the run that an event in here starts from; version 0 needs nothing kept."""
+        return min((base for base in self.bases() if 0 < base < self.first), default=None)
+
     def step(self, place: int) -> Summary:
         """Return what the event at *place* does."""
         odd = self.odd.get(place, {})
@@ -264,6 +274,7 @@ class Run:
             [*self.sizes, len(inner)],
             {**self.odd, len(self.counts): odd} if odd else self.odd,
             b",".join(filter(None, (self.items, inner))),
+            chain=self.chain,
         )
 
     def concat(self, later: "Run") -> "Run":
@@ -281,6 +292,7 @@ class Run:
             self.sizes + later.sizes,
             self.odd | {place + len(self): odd for place, odd in later.odd.items()},
             b",".join(filter(None, (self.items, later.items))),
+            chain=self.chain,
         )
 
     # ---- bytes -----------------------------------------------------------------------------------------------------
@@ -288,8 +300,8 @@ class Run:
     def columns(self) -> dict[str, Any]:
         """Return everything but the items, as it is stored."""
         columns = {
-            "v": self.first, "l": self.length_before, "i": self.ids, "k": self.kinds, "t": [self.time, self.offsets],
-            "w": self.waits, "n": self.counts, "z": self.sizes,
+            "v": self.first, "l": self.length_before, "h": self.chain, "i": self.ids, "k": self.kinds,
+            "t": [self.time, self.offsets], "w": self.waits, "n": self.counts, "z": self.sizes,
         }  # fmt: skip
         if self.odd:
             columns["o"] = {str(place): odd for place, odd in self.odd.items()}
@@ -306,7 +318,7 @@ class Run:
             time, offsets = columns["t"]
             run = cls(
                 columns["v"], columns["l"], columns["i"], columns["k"], time, offsets, columns["w"], columns["n"], columns["z"],
-                {int(place): odd for place, odd in columns.get("o", {}).items()}, items,
+                {int(place): odd for place, odd in columns.get("o", {}).items()}, items, chain=columns["h"],
             )  # fmt: skip
             events = len(run.counts)
             listed = (len(run.kinds), len(offsets), len(run.waits), len(run.sizes), len(run.ids) // ID_LENGTH)

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 
 class Put(NamedTuple):
-    """A value to write. *ttl* in seconds from now; None keeps it for good."""
+    """A value to write. *ttl* in seconds from now; None keeps it for good, whatever ttl it had."""
 
     key: str
     value: bytes

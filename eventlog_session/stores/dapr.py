@@ -25,20 +25,24 @@ from .sidecar import SidecarClient
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What is known of a component type beyond the port's traits."""
+    """What is known of a component type beyond the port's traits. `certify` measures it on a running component."""
 
     traits: Traits
     create_etag: str = ""
     """An etag that no head ever has and that creates an absent one; "" to ask for first-write instead."""
     counts: bool = False
     """Etags are integers that grow by one, so that the next one is known."""
+    keeps_ttl: bool = False
+    """A write without a ttl leaves the key the one it had, so that a ttl must be taken away in so many words."""
 
 
 _SAFE = Profile(Traits())
 _SQL = Profile(Traits(atomic_create=True, keeps_bytes=True, trusted=True))
 PROFILES: Mapping[str, Profile] = {
     # Redis ignores first-write in a transaction, but an etag that is never issued creates an absent key and fails on any other
-    "state.redis": Profile(Traits(atomic_create=True, keeps_bytes=True, trusted=True), create_etag="-1", counts=True),
+    "state.redis": Profile(
+        Traits(atomic_create=True, keeps_bytes=True, trusted=True), create_etag="-1", counts=True, keeps_ttl=True
+    ),
     "state.postgresql": _SQL,
     "state.sqlite": _SQL,
     "state.in-memory": _SQL,
@@ -48,9 +52,27 @@ PROFILES: Mapping[str, Profile] = {
     "state.aws.dynamodb": Profile(Traits(atomic_create=True, trusted=True)),
     # MongoDB drops commit errors, so its success is no proof; SQL Server, etcd and RavenDB create by check-then-act
     "state.mongodb": Profile(Traits(atomic_create=True)),
-    "state.sqlserver": Profile(Traits(trusted=True)),
+    "state.sqlserver": Profile(Traits(trusted=True)),  # v1 keeps text only
+    "state.sqlserver/v2": Profile(Traits(keeps_bytes=True, trusted=True)),
     "state.oracledatabase": Profile(Traits(atomic_create=True, trusted=True)),
+    "state.etcd": Profile(Traits(keeps_bytes=True)),
 }
+"""By component type, or type and version where versions differ. What is not in here is trusted with nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A state store as the sidecar's metadata describes it."""
+
+    type: str
+    version: str
+    capabilities: frozenset[str]
+
+    @property
+    def profile(self) -> Profile:
+        """What is known of it."""
+        return PROFILES.get(f"{self.type}/{self.version}") or PROFILES.get(self.type, _SAFE)
+
 
 _REFUSED = frozenset(
     {
@@ -65,6 +87,8 @@ _REFUSED = frozenset(
 """Codes of requests that daprd turns down without asking the component."""
 
 _DECIMALS = re.compile(rb"\[\d{1,3}(?: \d{1,3})+\]")
+_INFLATION = 4
+"""Bytes that Go prints a byte as, with the space after it, at most."""
 _STRONG = common_v1.StateOptions.CONSISTENCY_STRONG
 _FIRST_WRITE = common_v1.StateOptions.CONCURRENCY_FIRST_WRITE
 _stores: WeakValueDictionary[object, "DaprStore"] = WeakValueDictionary()
@@ -74,63 +98,83 @@ class DaprStore:
     """
     A Dapr state store component behind a sidecar. Use `of`: users of one client, or of one address, share caches.
 
-    *deadline* bounds each call, in seconds; *consistency* is asked of writes, reads of a head are always strong.
+    *deadline* bounds each call, in seconds; *consistency* is asked of writes, reads of a head are always strong. *profile*
+    overrides what is known of the component's type, for one that `certify` found to be different.
     """
 
-    def __init__(self, client: DaprClient, name: str, *, deadline: float = 10.0, consistency: str = "eventual") -> None:
+    def __init__(
+        self, client: DaprClient, name: str, *, deadline: float = 10.0, consistency: str = "eventual",
+        profile: Profile | None = None,
+    ) -> None:  # fmt: skip
         if not isinstance(client, SidecarClient) and not hasattr(client, "_stub"):
             raise TypeError(f"dapr_client must be a dapr.aio.clients.DaprClient, not {type(client).__name__}")
         self._client = client
         self._name = name
         self._deadline = deadline
         self._consistency = _STRONG if consistency == "strong" else common_v1.StateOptions.CONSISTENCY_EVENTUAL
-        self._profile = _SAFE
+        self._given = profile
+        self._profile = profile or _SAFE
+        self._transactional = True
         self._known = False
+        self._inflated = False
         # a session may close its own client while others use the connection, so hold on to that
         self._stub: Callable[[], Any] = client.connection.stub if isinstance(client, SidecarClient) else lambda: client._stub
 
     @classmethod
-    def of(cls, client: DaprClient, name: str, *, consistency: str = "eventual") -> "DaprStore":
+    def of(
+        cls, client: DaprClient, name: str, *, deadline: float = 10.0, consistency: str = "eventual",
+        profile: Profile | None = None,
+    ) -> "DaprStore":  # fmt: skip
         """Return the store *name* behind *client*, shared with whoever has it from the same client or address."""
-        store = cls(client, name, consistency=consistency)
+        store = cls(client, name, deadline=deadline, consistency=consistency, profile=profile)
         return _stores.setdefault(store.identity, store)
 
     @property
     def identity(self) -> object:
         # the connection, not its address: one that was closed is not the one opened after it
         client = self._client
-        return ("dapr", id(client.connection if isinstance(client, SidecarClient) else client), self._name, self._consistency)
+        through = id(client.connection if isinstance(client, SidecarClient) else client)
+        return ("dapr", through, self._name, self._consistency, self._deadline, self._given)
 
     async def traits(self) -> Traits:
         if not self._known:
             try:
-                reply = await self._stub().GetMetadata(api_v1.GetMetadataRequest(), timeout=self._deadline)
-            except grpc.aio.AioRpcError as error:
-                if error.code() not in _REFUSED:
-                    raise self._error(error) from error
+                component = await self.component()
+            except StoreRefused:
+                pass  # a sidecar that does not tell its components: the safe profile
             else:
-                types = {component.name: component.type for component in reply.registered_components}
-                self._profile = PROFILES.get(types.get(self._name, ""), _SAFE)
+                if component is not None:
+                    can = component.capabilities or {"ETAG", "TRANSACTIONAL"}  # none told: found out by trying
+                    self._transactional = "TRANSACTIONAL" in can
+                    self._profile = self._given or component.profile
+                    if "ETAG" not in can:
+                        raise StoreRefused(
+                            f"state store {self._name!r} ({component.type}) has no etags, without which writers can't be kept "
+                            "from overwriting each other; use one with the ETAG capability"
+                        )
             self._known = True
         return self._profile.traits
+
+    async def component(self) -> Component | None:
+        """Return what the sidecar says of this component, None when it names no such. Raises StoreRefused, Unavailable."""
+        reply = await self._call("GetMetadata", api_v1.GetMetadataRequest())
+        for one in reply.registered_components:
+            if one.name == self._name:
+                return Component(one.type, one.version, frozenset(one.capabilities))
+        return None
 
     async def get(self, key: str) -> Value | None:
         request = api_v1.GetStateRequest(store_name=self._name, key=key, consistency=_STRONG, metadata=_partition(key))
         reply = await self._call("GetState", request)
-        return Value(_plain(reply.data), reply.etag) if reply.data else None
+        return Value(self._plain(reply.data), reply.etag) if reply.data else None
 
     async def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
-        if not keys:
-            return {}
-        request = api_v1.GetBulkStateRequest(store_name=self._name, keys=keys, parallelism=0, metadata=_partition(keys[0]))
-        try:
-            reply = await self._call("GetBulkState", request)
-        except _TooLarge:
-            if len(keys) == 1:
-                raise
-            half = len(keys) // 2
-            return {**await self.get_many(keys[:half]), **await self.get_many(keys[half:])}
-        found = {item.key: _plain(item.data) for item in reply.items if item.data}
+        found: dict[str, bytes] = {}
+        # an encrypting component's replies are four times as long as what was asked for says
+        slices = _INFLATION if self._inflated and len(keys) > 1 else 1
+        step = -(-len(keys) // slices)
+        for part in await asyncio.gather(*(self._bulk(keys[start : start + step]) for start in range(0, len(keys), step or 1))):
+            found.update(part)
         # a bulk read cut short says nothing of it and returns empty items (measured on PostgreSQL)
         empty = [key for key in keys if key not in found]
         for key, value in zip(empty, await asyncio.gather(*map(self.get, empty)), strict=True):
@@ -138,10 +182,23 @@ class DaprStore:
                 found[key] = value.data
         return found
 
+    async def _bulk(self, keys: Sequence[str]) -> dict[str, bytes]:
+        request = api_v1.GetBulkStateRequest(store_name=self._name, keys=keys, parallelism=0, metadata=_partition(keys[0]))
+        try:
+            reply = await self._call("GetBulkState", request)
+        except _TooLarge:
+            if len(keys) == 1:
+                raise
+            half = len(keys) // 2
+            return {**await self._bulk(keys[:half]), **await self._bulk(keys[half:])}
+        return {item.key: self._plain(item.data) for item in reply.items if item.data}
+
     async def commit(self, head: Put, etag: str | None, values: Sequence[Put]) -> Committed | NotCommitted:
         await self.traits()
         create = etag is None
         first = self._item(head, etag=self._profile.create_etag if create else etag, first_write=create)
+        if not self._transactional:
+            return await self._commit_in_turn(first, values)
         # the head first: on SQL stores the loser then waits at its row and writes nothing else
         items = [first, *(self._item(put) for put in values)]
         request = api_v1.ExecuteStateTransactionRequest(
@@ -157,6 +214,20 @@ class DaprStore:
             return NotCommitted(error.__cause__)
         if self._profile.counts and head.ttl is None:  # with a ttl it may expire and count from one again
             return Committed("1" if etag is None else str(int(etag) + 1))
+        return Committed(None)
+
+    async def _commit_in_turn(self, head: Any, values: Sequence[Put]) -> Committed | NotCommitted:
+        """Commit without a transaction: what the head will name, then the head, which so never names what is not there."""
+        try:
+            await self.put_many(values)
+        except Unavailable as error:
+            return NotCommitted(error.__cause__, sent=False)
+        try:
+            await self._save([head])
+        except StoreRefused:
+            raise
+        except EventLogError as error:
+            return NotCommitted(error.__cause__)
         return Committed(None)
 
     async def create(self, head: Put) -> None:
@@ -186,9 +257,11 @@ class DaprStore:
 
     def _item(self, put: Put, *, etag: str | None = None, first_write: bool = False) -> Any:
         metadata = _partition(put.key)
+        conditional = first_write or etag is not None
         if put.ttl is not None:
             metadata["ttlInSeconds"] = str(put.ttl)
-        conditional = first_write or etag is not None
+        elif self._profile.keeps_ttl and conditional:  # a head is the only key that may have had a ttl and lose it
+            metadata["ttlInSeconds"] = "-1"
         options = common_v1.StateOptions(
             concurrency=_FIRST_WRITE if conditional else common_v1.StateOptions.CONCURRENCY_LAST_WRITE,
             consistency=self._consistency,
@@ -214,6 +287,11 @@ class DaprStore:
         return Unavailable(
             f"no answer from the Dapr sidecar at {self._address()} for store {self._name!r}: {code.name}: {details}"
         )
+
+    def _plain(self, data: bytes) -> bytes:
+        plain = _plain(data)
+        self._inflated = self._inflated or plain is not data
+        return plain
 
     def _address(self) -> str:
         if isinstance(self._client, SidecarClient):

@@ -1,0 +1,223 @@
+"""
+What a commit consists of: intents decided on a head, and everything that has to be written with the head they make.
+
+Nothing here is sent but what must be there before the commit that names it (the parts of large events, values renewed): what
+becomes of a proposal is `commit`'s business. All that can fail for one caller alone fails here, with an answer of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from .adoption import MARK, Legacy
+from .core.advance import append, seal
+from .core.draft import Draft, draft
+from .core.events import ADOPTED, POPPED, TRIMMED, TRIMMED_BEFORE, Event
+from .core.head import Head
+from .core.keys import Keys, mint
+from .core.run import Run
+from .core.tombstone import GENERATIONS, Remains, Tombstone
+from .errors import BeingErased, Conflict, EventLogError, IdempotencyKeyReused, NoSuchPoint, StoreRefused
+from .heads import Known
+from .lane import Answer, Intent
+from .limits import Limits
+from .reader import Reader
+from .renew import Renewer, values_expire, values_ttl
+from .runtime import Runtime
+from .stores.base import Put, Store
+from .sweep import Sweeper
+
+_NOBODY = "-"
+"""Generation of what is erased where there is no head, but perhaps what a `DaprSession` left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A commit as it is sent: frozen until its fate is known."""
+
+    base: Known
+    head: Head
+    put: Put
+    answers: Mapping[Intent, Answer | EventLogError]
+    ids: tuple[str, ...] = ()
+    """Of the events that it adds; none when there is nothing to write, or with a *tombstone*."""
+    values: Sequence[Put] = ()
+    sealed: Mapping[str, Run] = field(default_factory=dict)
+    """Segments among *values*, by name."""
+    tombstone: Tombstone | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to write."""
+        return not self.ids and self.tombstone is None
+
+
+class Proposer:
+    """Decides what one session's intents come to on a head."""
+
+    def __init__(
+        self, keys: Keys, store: Store, reader: Reader, sweeper: Sweeper, renewer: Renewer, limits: Limits, runtime: Runtime
+    ) -> None:  # fmt: skip
+        self._keys = keys
+        self._store = store
+        self._reader = reader
+        self._sweeper = sweeper
+        self._renewer = renewer
+        self._limits = limits
+        self._runtime = runtime
+
+    async def propose(self, known: Known, group: Sequence[Intent]) -> Proposal:
+        """Return what to send so that *group* happens on top of *known*."""
+        if group[0].draft is None:
+            return self._tombstone(known, group[0])
+        head = known.head
+        drafts: list[Draft] = []
+        answers: dict[Intent, Answer | EventLogError] = {}
+        adopting = [await self._adopting(known.legacy, group[0].ttl)] if known.legacy else []
+        for intent in (*adopting, *group):
+            if intent.answer.done() or intent.draft is None:
+                continue
+            try:
+                answer, head = await self._decide(head, intent, drafts, known)
+            except (NoSuchPoint, StoreRefused, Conflict, IdempotencyKeyReused, BeingErased) as error:
+                if intent in adopting:  # nothing is written over a history that could not be taken over
+                    raise
+                answers[intent] = error  # its own fault: the others of the group go on
+                continue
+            answers[intent] = answer
+        if len(drafts) == len(adopting):
+            return Proposal(known, known.head, Put(self._keys.head, b""), answers)
+        return await self._freeze(known, head, drafts, answers)
+
+    # ---- deciding one intent ---------------------------------------------------------------------------------------
+
+    async def _decide(self, head: Head, intent: Intent, drafts: list[Draft], known: Known) -> tuple[Answer, Head]:
+        """Return what *intent* comes to on *head*, and the head after it; its draft is added to *drafts* if it is written."""
+        assert intent.draft is not None
+        event = intent.draft.event
+        seen = head.remembered(intent.draft.key) if intent.draft.key else None
+        if seen is not None:
+            if seen.content != intent.draft.content:
+                raise IdempotencyKeyReused(f"version {seen.version} came with this key and other items; nothing was written")
+            return Answer(seen.version), head
+        if intent.expected not in (None, head.version):
+            raise Conflict(f"the session stands at version {head.version}, not {intent.expected}; nothing was written")
+        length = await self._base_length(head, event)
+        if _is_idle(head, event):
+            return Answer(None), head
+        if known.tombstone is not None and known.tombstone.remains is not None:
+            raise BeingErased(
+                "the session is being erased; wait until erase() has returned, or call it again if it was cut short"
+            )
+        ttl = head.ttl if intent.ttl is None else intent.ttl
+        await self._write_ahead(intent, ttl)
+        item, is_text = await self._last_item(head, drafts) if event.kind == POPPED else (None, False)
+        if event.kind == TRIMMED:
+            head = await self._trimmed(head, int(event.extensions[TRIMMED_BEFORE]))
+        since = head.ttl_since if ttl == head.ttl else head.version + 1
+        head = append(head, intent.draft, self._runtime.now(), length, remember=self._limits.idempotent_events)
+        head = replace(head, ttl=ttl, ttl_since=since)
+        drafts.append(intent.draft)
+        return Answer(head.version, item, is_text), head
+
+    async def _base_length(self, head: Head, event: Event) -> int:
+        """Return the length of the history that *event* starts from."""
+        if event.base is None or event.base == head.version:
+            return head.length
+        if event.base > head.version:
+            raise NoSuchPoint(f"there is no version {event.base} yet; the newest is {head.version}")
+        return (await self._reader.run_of(head, event.base)).length_at(event.base) if event.base else 0
+
+    async def _write_ahead(self, intent: Intent, ttl: int | None) -> None:
+        """
+        Write the parts of a large event, a request's worth at a time, before the commit that will name them.
+
+        Once, unless the session's ttl has grown beyond what they were written for.
+        """
+        assert intent.draft is not None
+        now = int(self._runtime.clock())
+        expire = intent.parts_expire
+        lasting = expire is None or (ttl is not None and expire >= now + ttl)
+        if not intent.draft.ahead or (intent.parts_written and lasting):
+            return
+        await self._put_ahead(intent.draft.ahead, ttl)
+        intent.parts_written, intent.parts_expire = True, values_expire(now, ttl)
+
+    async def _put_ahead(self, values: Mapping[str, bytes], ttl: int | None) -> None:
+        for page in self._limits.pages((key, len(value)) for key, value in values.items()):
+            await self._store.put_many([Put(key, values[key], values_ttl(ttl)) for key in page])
+
+    async def _last_item(self, head: Head, drafts: Sequence[Draft]) -> tuple[object, bool]:
+        """Return the item that a pop takes from *head*, which holds *drafts* that are not in the store yet."""
+        own = {one.event.id: one.event.items for one in drafts if one.far}
+        items, texts = await self._reader.read(head, head.version, 1, own)
+        return items[0], bool(texts)
+
+    async def _trimmed(self, head: Head, floor: int) -> Head:
+        """Return *head* without what no version from *floor* on needs; what it named goes to the trash."""
+        if floor > head.version:
+            raise NoSuchPoint(f"there is no version {floor} yet; the newest is {head.version}")
+        await self._sweeper.empty(head)  # before the trash of an earlier trim is put out of sight
+        index, nodes = await self._reader.trimmed(head, floor, binary=(await self._store.traits()).keeps_bytes)
+        # ahead of the commit that names them, like parts: they may be more than one request holds
+        await self._put_ahead({self._keys.node(name): value for name, value in nodes.items()}, head.ttl)
+        trash = tuple(ref for ref in head.index if ref.first < floor) if nodes or index != head.index else ()
+        return replace(head, index=index, floor=floor, trash=trash)
+
+    async def _adopting(self, legacy: Legacy, ttl: int | None) -> Intent:
+        """Return the intent to take over a `DaprSession`'s history."""
+        event = Event(
+            mint(self._runtime.random_bytes(10)), ADOPTED, self._runtime.now(),
+            count=legacy.count, items=legacy.items, text=legacy.text,
+        )  # fmt: skip
+        return Intent(draft(event, self._keys, self._limits, binary=(await self._store.traits()).keeps_bytes), ttl=ttl)
+
+    # ---- freezing --------------------------------------------------------------------------------------------------
+
+    async def _freeze(
+        self, known: Known, head: Head, drafts: Sequence[Draft], answers: Mapping[Intent, Answer | EventLogError]
+    ) -> Proposal:
+        """Return the commit that turns *known* into *head*, with everything that has to be written."""
+        traits = await self._store.traits()
+        head = replace(head, generation=head.generation or mint(self._runtime.random_bytes(10)))
+        head, puts, runs = seal(head, self._keys, self._limits, binary=traits.keeps_bytes)
+        ttl = values_ttl(head.ttl)
+        values = [Put(self._keys.event(one.event.id), one.value, ttl) for one in drafts]
+        values += [Put(key, value, ttl) for key, value in puts.items()]
+        if known.legacy is not None:
+            values.append(Put(self._keys.adopted, MARK))
+        named = (
+            [values_expire(head.updated // 1_000_000, head.ttl)] if puts or head.trash or any(one.far for one in drafts) else []
+        )
+        head = replace(
+            head,
+            swept=max(head.swept, self._sweeper.upto(head)),
+            trash=() if self._sweeper.emptied(head) else head.trash,
+            values_expire=min(
+                (time for time in (await self._renewer.reach(known.head, head.ttl), *named) if time is not None), default=None
+            ),
+        )
+        ids = tuple(one.event.id for one in drafts)
+        return Proposal(known, head, Put(self._keys.head, head.to_bytes(), head.ttl), answers, ids, values, runs)
+
+    def _tombstone(self, known: Known, intent: Intent) -> Proposal:
+        """Return the proposal to put a tombstone in the place of *known*, or one without what is left to delete."""
+        there = known.tombstone
+        erased = known.head.erased
+        if intent.done_erasing:
+            idle = there is None or there.remains is None
+            tombstone = Tombstone(erased, self._runtime.now())
+        else:
+            idle = there is not None or (not known.head.version and known.legacy is None)
+            erased = (*erased, known.head.generation or _NOBODY)[-GENERATIONS:]
+            tombstone = Tombstone(erased, self._runtime.now(), Remains.of(known.head))
+        answers: dict[Intent, Answer | EventLogError] = {intent: Answer(None)}
+        head = Head.absent(known.head.session_id, erased)
+        put = Put(self._keys.head, tombstone.to_bytes())
+        return Proposal(known, head, put, answers, tombstone=None if idle else tombstone)
+
+
+def _is_idle(head: Head, event: Event) -> bool:
+    """Whether *event* would change nothing: a pop of nothing, a clear of nothing, a rewind to where we stand."""
+    if event.base is None:
+        return event.pops > head.length or (event.kind == TRIMMED and int(event.extensions[TRIMMED_BEFORE]) <= head.floor)
+    return not event.count and not event.pops and (event.base == head.version or event.base == head.length == 0)

@@ -1,0 +1,228 @@
+"""Erasing: nothing of a session is left, wherever it is interrupted and whoever else is at work, and the id begins anew."""
+
+import asyncio
+import json
+
+import pytest
+from staged import Faulty, Time, Untold, add, do, fill, noise, turns, whole
+
+from eventlog_session import BeingErased, EventLog, EventLogSession, ForkDetected, Limits, MemoryStore, Store
+from eventlog_session.adoption import legacy_key, legacy_keys
+from eventlog_session.core.keys import Keys
+from eventlog_session.core.tombstone import GENERATIONS, Tombstone
+from eventlog_session.runtime import Runtime
+from eventlog_session.testing import CountingStore
+
+pytestmark = pytest.mark.usefixtures("bounded")
+SMALL = Limits(tail_bytes=600, carried_bytes=300, index_segments=4, index_nodes=4, inline_bytes=2000, value_bytes=20_000)
+
+
+async def grown(plain: MemoryStore, session_id: str, time: Time, **options: object) -> EventLog:
+    """Return a log that has everything: nodes, segments, large events, parts, unswept keys, and what a DaprSession left."""
+    left = json.dumps([json.dumps("left")]).encode()
+    for key in legacy_keys(session_id):
+        plain._values[key] = left, 1, float("inf")
+    log = EventLog(plain, session_id, limits=SMALL, runtime=time.runtime(), **options)  # type: ignore[arg-type]
+    await fill(log, 200, size=60)
+    await add(log, noise(1, 5000))
+    await add(log, noise(2, 60_000))
+    await fill(log, 10, size=60)
+    await log.settle()
+    kinds = {key.split(":")[2] for key in plain._values if key.startswith("evl:")}
+    assert kinds == set("haespn")
+    return log
+
+
+def left_over(plain: MemoryStore, session_id: str) -> set[str]:
+    """Return the session's keys in the store but for the tombstone and the mark that a history was adopted."""
+    keys = Keys(session_id)
+    return plain._values.keys() - {keys.head, keys.adopted}
+
+
+async def test_nothing_is_left(time: Time, session_id: str) -> None:
+    """But a tombstone without the id; the receipt names every key that there was, and nothing of what was said."""
+    plain = MemoryStore(clock=time.clock)
+    log = await grown(plain, session_id, time)
+    before = left_over(plain, session_id)
+    began = time.now
+    receipt = await log.erase()
+    assert time.now >= began + 60
+    assert before <= set(receipt.keys)
+    assert receipt.tombstone == Keys(session_id).head
+    assert not left_over(plain, session_id)
+    stone = plain._values[Keys(session_id).head][0]
+    assert session_id.encode() not in stone
+    assert len(stone) < 200
+    assert (await log.read()).items == []
+    assert await whole(plain, session_id) == []
+
+
+async def test_what_lands_within_the_grace_is_deleted_too(time: Time, session_id: str) -> None:
+    """On a store that does not roll back, a commit that was refused may put its values after they were deleted once."""
+    plain = MemoryStore(clock=time.clock)
+    await grown(plain, session_id, time)
+    values = {key: plain._values[key] for key in left_over(plain, session_id)}
+
+    async def late(delay: float) -> None:
+        assert delay == Limits().erase_grace
+        assert not left_over(plain, session_id)
+        plain._values.update(values)
+
+    log = EventLog(CountingStore(plain), session_id, limits=SMALL, runtime=Runtime(clock=time.clock, sleep=late))
+    await log.erase()
+    assert not left_over(plain, session_id)
+
+
+async def test_an_erased_session_begins_anew(time: Time, session_id: str) -> None:
+    """With a new generation; whoever knew the old one goes on with the new one, without an error. Nothing is adopted again."""
+    plain = MemoryStore(clock=time.clock)
+    log = await grown(plain, session_id, time)
+    others = [EventLog(CountingStore(plain), session_id, limits=SMALL, runtime=time.runtime()) for _ in range(3)]
+    for other in others:
+        await other.read()
+    old = (await log.head()).generation
+    await log.erase()
+    plain._values[legacy_key(session_id)] = json.dumps([json.dumps("again")]).encode(), 1, float("inf")
+    assert (await others[0].read()).items == []
+    assert await add(others[1], "new") == 1
+    assert (await others[2].read()).items == ["new"]
+    assert await add(log, "more") == 2
+    head = await log.head()
+    assert head.generation != old
+    assert head.erased == (old,)
+    assert await whole(plain, session_id, limits=SMALL) == ["new", "more"]
+    assert (await log.verify()).sound
+
+
+async def test_it_takes_no_writes_while_it_is_erased(time: Time, session_id: str) -> None:
+    """A run under way must not begin the conversation anew that is being erased: adds are refused; it reads as empty."""
+    plain = Untold(clock=time.clock)
+    log = await grown(plain, session_id, time)
+    resume = asyncio.Event()
+
+    async def sleep(delay: float) -> None:
+        await resume.wait()
+
+    eraser = EventLog(
+        CountingStore(plain), session_id, limits=SMALL, runtime=type(time.runtime())(clock=time.clock, sleep=sleep)
+    )
+    erasing = asyncio.create_task(eraser.erase())
+    await turns(400)
+    assert not erasing.done()
+    assert (await log.read()).items == []
+    assert (await log.pop()).version is None
+    assert (await log.clear()).version is None
+    with pytest.raises(BeingErased, match="call it again if it was cut short"):
+        await add(log, "too early")
+    resume.set()
+    await erasing
+    assert await add(log, "now") == 1
+
+
+@pytest.mark.parametrize("cut", range(1, 13, 2))
+async def test_an_interrupted_erasure_is_taken_up_again(cut: int, time: Time, session_id: str) -> None:
+    """Wherever it stops, another process that calls it again deletes what is left."""
+    plain = MemoryStore(clock=time.clock)
+    await grown(plain, session_id, time)
+
+    class Stopping(CountingStore):
+        async def delete_many(self, keys: object) -> None:
+            if self.calls["delete_many"] == cut:
+                raise asyncio.CancelledError
+            await super().delete_many(keys)  # type: ignore[arg-type]
+
+    first = EventLog(Stopping(plain), session_id, limits=SMALL, runtime=time.runtime())
+    with pytest.raises(asyncio.CancelledError):
+        await first.erase()
+    second = EventLog(CountingStore(plain), session_id, limits=SMALL, runtime=time.runtime())
+    assert (await second.read()).items == []
+    await second.erase()
+    assert not left_over(plain, session_id)
+    assert await add(second, "new") == 1
+
+
+@pytest.mark.parametrize("word", ["lost", "dropped", "lie"])
+async def test_a_doubtful_erasure_is_settled(word: str, time: Time, session_id: str) -> None:
+    """By the same protocol as every commit: by what stands there."""
+    plain = Faulty(
+        clock=time.clock, traits=(await Faulty().traits()) if word != "lie" else type(await Faulty().traits())(True, True)
+    )
+    log = await grown(plain, session_id, time)
+    plain.plan.extend([word, word, word])
+    await log.erase()
+    assert not left_over(plain, session_id)
+    assert await whole(plain, session_id) == []
+
+
+async def test_writers_lose_to_an_erasure(time: Time, session_id: str) -> None:
+    """Four processes write while it is erased: each add is refused, or in the new session; of the old one nothing is left."""
+    plain = Untold(clock=time.clock)
+    log = await grown(plain, session_id, time)
+    logs = [EventLog(CountingStore(plain), session_id, limits=SMALL) for _ in range(4)]
+    calls = [add(one, f"{number}.{n}") for n in range(10) for number, one in enumerate(logs)]
+    done = await asyncio.gather(log.erase(grace=0), *calls, return_exceptions=True)
+    refused = [one for one in done if isinstance(one, BaseException)]
+    assert all(isinstance(one, BeingErased) for one in refused), refused
+    await log.erase()
+    await asyncio.gather(*(one.settle() for one in logs))
+    assert not {key for key in left_over(plain, session_id) if ":e:" not in key}
+    assert await whole(plain, session_id) == []
+
+
+async def test_nothing_to_erase(store: Store, session_id: str) -> None:
+    """A session that never was: no receipt, nothing written. Twice erased: the same."""
+    counting = CountingStore(store)
+    session = EventLogSession(session_id, store=counting)
+    assert (await session.erase(grace=0)).keys == ()
+    assert counting.calls["commit"] == counting.calls["delete_many"] == 0
+    await session.add_items([{"role": "user", "content": "hi"}])
+    assert len((await session.erase(grace=0)).keys) >= 1
+    assert (await session.erase(grace=0)).keys == ()
+    assert await session.get_items() == []
+
+
+async def test_a_history_that_was_never_taken_over_is_erased(plain: MemoryStore, session_id: str) -> None:
+    """What a `DaprSession` left is part of the session before the first write, too."""
+    for key in legacy_keys(session_id):
+        plain._values[key] = json.dumps([json.dumps("left")]).encode(), 1, float("inf")
+    session = EventLogSession(session_id, store=plain)
+    assert len(await session.get_items()) == 1
+    assert set((await session.erase(grace=0)).keys) == set(legacy_keys(session_id))
+    assert not left_over(plain, session_id)
+    assert await session.get_items() == []
+    await session.add_items([{"role": "user", "content": "new"}])
+    assert len(await session.get_items()) == 1
+
+
+async def test_erased_on_every_store(store: Store, session_id: str) -> None:
+    """The first pass and the second, with a ttl and without; the id goes on in a new generation."""
+    session = EventLogSession(session_id, store=store)
+    for ttl in (None, 600):
+        session = EventLogSession(session_id, store=store, ttl=ttl)
+        for number in range(5):
+            await session.add_items([{"role": "user", "content": noise(number, 3000)}])
+        keys = [key for key in (await session.erase(grace=0)).keys if key.startswith("evl:")]
+        assert len(keys) >= 5
+        assert await store.get_many(keys) == {}
+        stone = await store.get(Keys(session_id).head)
+        assert stone is not None
+        assert Tombstone.of(stone.data) is not None
+        assert await EventLogSession(session_id, store=CountingStore(store)).get_items() == []
+    await session.add_items([{"role": "user", "content": "new"}])
+    assert (await session.read()).version == 1
+
+
+async def test_only_so_many_erasures_are_remembered(time: Time, session_id: str) -> None:
+    """The tombstone stays small; who slept through more is told of a fork, once."""
+    plain = MemoryStore(clock=time.clock)
+    sleeper = EventLog(CountingStore(plain), session_id, runtime=time.runtime())
+    await add(sleeper, "first")
+    log = sleeper
+    for number in range(GENERATIONS + 1):
+        log = EventLog(CountingStore(plain), session_id, runtime=time.runtime())
+        await log.erase()
+        await add(log, number)
+    assert len((await log.head()).erased) == GENERATIONS
+    with pytest.raises(ForkDetected):
+        await do(sleeper, "read")
+    assert (await sleeper.read()).items == [GENERATIONS]
