@@ -84,8 +84,7 @@ class Lane:
                 await asyncio.wait({intent.answer}, timeout=left)
             except asyncio.CancelledError:
                 continue
-        if intent.answer.done() and not intent.answer.cancelled():
-            intent.answer.exception()
+        intent.answer.add_done_callback(_heard)  # nobody else asks for it, however late it comes
 
     async def _work(self) -> None:
         while self._queue:
@@ -116,3 +115,8 @@ class Lane:
                 break
             group.append(self._queue.popleft())
         return group
+
+
+def _heard(answer: "asyncio.Future[Answer]") -> None:
+    if not answer.cancelled():
+        answer.exception()

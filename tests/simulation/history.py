@@ -9,7 +9,7 @@ present at some moment of the call.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,20 +118,21 @@ def paired(items: Sequence[Any], texts: Sequence[int]) -> State:
     return [(item, place in kept) for place, item in enumerate(items)]
 
 
-def check(calls: Sequence[Call], log: Log, *, forgot: bool) -> Counter[str]:
+def check(calls: Sequence[Call], log: Log, *, forgot: bool, alive: Set[str]) -> Counter[str]:
     """
     Return how the changes ended, or raise Violated. *forgot*: the store lost what it had acknowledged.
 
-    Then an acknowledged change may be missing if the process that knew of it was told since.
+    Then an acknowledged change may be missing if the process that knew of it was told since, or is not *alive* to be told.
     """
-    return Counter(_Check(calls, log, forgot=forgot).run())
+    return Counter(_Check(calls, log, forgot=forgot, alive=alive).run())
 
 
 class _Check:
-    def __init__(self, calls: Sequence[Call], log: Log, *, forgot: bool) -> None:
+    def __init__(self, calls: Sequence[Call], log: Log, *, forgot: bool, alive: Set[str]) -> None:
         self.calls = calls
         self.log = log
         self.forgot = forgot
+        self.alive = alive
         self.places = {name: version for version, name in enumerate(log.names) if name is not None}
         _require(len(self.places) == len(log.events), "an event is in the log twice, or nobody wrote it")
         began = {call.name: call.began for call in calls}
@@ -171,7 +172,8 @@ class _Check:
 
     def _excused(self, call: Call) -> bool:
         """Whether *call* need not agree with the log: the store forgot, and its process was told after it."""
-        return self.forgot and (call.error is not None or self.told.get(call.process, 0) > (call.ended or 0))
+        told = self.told.get(call.process, 0) > (call.ended or 0)
+        return self.forgot and (told or call.error is not None or call.process not in self.alive)
 
     def _wrong(self, call: Call) -> str:
         """Return what is wrong with *call*; "" for nothing."""

@@ -9,13 +9,12 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, Final
 
-import async_solipsism
-
 from eventlog_session import EventLog, Limits, Retry
 from eventlog_session.errors import CorruptLog
 from eventlog_session.testing import Fault
 
 from .history import Call, Log, State, Violated, check
+from .loop import Stuck, VirtualLoop
 from .world import Process, World
 
 PROFILES: Final = ("redis", "sql", "mongodb", "etcd", "plain")
@@ -41,13 +40,13 @@ class Result:
 
 def run(profile: str, seed: int, *, traced: bool = False) -> Result:
     """Run one schedule, from its seed alone."""
-    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         complaints: list[str] = []
         runner.get_loop().set_exception_handler(lambda _, context: complaints.append(str(context)))
         try:
             result = runner.run(_run(profile, seed, traced=traced))
-        except async_solipsism.SleepForeverError:
-            result = Result(profile, seed, Counter(), Counter(), [], "somebody waits for ever")
+        except Stuck as stuck:
+            result = Result(profile, seed, Counter(), Counter(), [], str(stuck))
     gc.collect(1)
     if complaints and not result.wrong:
         return Result(profile, seed, result.counts, result.faults, result.trace, f"the event loop complains: {complaints}")
@@ -111,7 +110,8 @@ class _Schedule:
             if not world.forgot:
                 raise
             return Counter({"damage reported": 1})
-        return check(world.calls, log, forgot=world.forgot)
+        alive = {process.name for process in self.processes if process.alive}
+        return check(world.calls, log, forgot=world.forgot, alive=alive)
 
     async def _look(self, process: Process) -> None:
         for _ in range(4):
