@@ -67,7 +67,7 @@ class EventLog:
         self._heads = Heads(session_id, self.keys, store, limits, runtime, self._reader, adopt=adopt, verbatim=verbatim)
         self._sweeper = Sweeper(self.keys, store, self._reader, limits)
         committer = Committer(self.keys, store, self._heads, self._reader, self._sweeper, limits, retry, runtime)
-        self._lane = Lane(committer.commit, limits)
+        self._lane = Lane(committer.commit, limits, self._heads.unheard)
 
     @classmethod
     def of(
