@@ -172,7 +172,7 @@ class _Check:
 
     def _excused(self, call: Call) -> bool:
         """Whether *call* need not agree with the log: the store forgot, and its process was told after it."""
-        told = self.told.get(call.process, 0) > (call.ended or 0)
+        told = self.told.get(call.process, 0) > call.began
         return self.forgot and (told or call.error is not None or call.process not in self.alive)
 
     def _wrong(self, call: Call) -> str:
@@ -215,7 +215,7 @@ class _Check:
             return "" if call.version == call.target else "read another version than was asked for"
         if call.version < self._heard(call.began):
             return f"read the past: version {self._heard(call.began)} had been heard of before"
-        return "read what had not begun" if self.began[call.version] > call.ended else ""
+        return "read what had not begun" if self.began[call.version] > call.ended and not self.forgot else ""
 
     def _heard(self, when: int) -> int:
         """Return the newest version that had been heard of by *when*, 0 if the store may have forgotten it since."""
