@@ -165,7 +165,9 @@ class _Check:
                 raise Violated(f"{wrong}\n{call}")
             if wrong:
                 yield "lost and told"
-            if call.kind != "read":
+            if call.kind == "read":
+                yield "reads"
+            else:
                 yield call.fate
                 if call.fate in ("unknown", "cancelled", "never heard of"):
                     yield f"{call.fate}: {'written' if call.name in self.places else 'absent'}"
