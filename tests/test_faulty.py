@@ -118,7 +118,8 @@ async def test_what_a_fault_makes_of_other_writes() -> None:
 async def test_what_a_fault_makes_of_reads() -> None:
     """Holes, nothing at all, what was read before; down is down until it is up again."""
     store = FaultyStore(
-        MemoryStore(), Script(get_many=[Fault.HOLES, Fault.STALE], get=[None, Fault.STALE_HEAD, Fault.STALE_HEAD, Fault.DROPPED])
+        MemoryStore(),
+        Script(get_many=[Fault.HOLES, Fault.STALE], get=[None, Fault.STALE_HEAD, Fault.STALE_HEAD, Fault.DROPPED]),
     )
     await store.put_many([head("old"), ONE, TWO])
     assert list(await store.get_many([ONE.key, TWO.key])) == [TWO.key]
@@ -307,8 +308,10 @@ async def test_an_error_that_comes_after_its_caller_left_is_no_leak(session_id: 
     log = EventLog(store, session_id, limits=Limits(deadline=0.001), retry=_quick())
     await log.read()
     call = asyncio.create_task(add(log, 1))
-    while not store.injected:
-        await asyncio.sleep(0)
+    for _ in range(100):
+        if not store.injected:
+            await asyncio.sleep(0)
+    assert store.injected == {Fault.DROPPED: 1}
     store.down = True
     call.cancel()
     with pytest.raises(asyncio.CancelledError):

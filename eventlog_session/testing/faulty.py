@@ -80,6 +80,7 @@ class Script:
         self._left = {method: deque(faults) for method, faults in calls.items()}
 
     def __call__(self, method: str) -> Fault | None:
+        """Return what goes wrong with the next call of *method*."""
         left = self._left.get(method)
         return left.popleft() if left else None
 
@@ -95,6 +96,7 @@ class Chance:
         }  # fmt: skip
 
     def __call__(self, method: str) -> Fault | None:
+        """Return what goes wrong with the next call of *method*."""
         for fault, chance in self._chances[method]:
             if self._random() < chance:
                 return fault

@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from time import time
+from time import time  # noqa: TID251 a store's clock is its own
 from types import MappingProxyType
 from typing import Final, NamedTuple
 

@@ -32,12 +32,12 @@ class Summary:
 
     def __str__(self) -> str:
         rows = [("profile", *(name for name, _ in _COLUMNS))]
-        total: Counter[str] = Counter(schedules=sum(self.schedules.values()))
+        total: Counter[str] = Counter()
         for profile in PROFILES:
             if self.schedules[profile]:
-                counts = Counter(self.counts[profile], schedules=self.schedules[profile])
+                counts = self.counts[profile] + Counter({"schedules": self.schedules[profile]})
                 rows.append((profile, *(_cell(counts, parts) for _, parts in _COLUMNS)))
-                total.update(self.counts[profile])
+                total.update(counts)
         rows.append(("all", *(_cell(total, parts) for _, parts in _COLUMNS)))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         table = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

@@ -9,7 +9,8 @@ present at some moment of the call.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,7 +119,7 @@ def paired(items: Sequence[Any], texts: Sequence[int]) -> State:
     return [(item, place in kept) for place, item in enumerate(items)]
 
 
-def check(calls: Sequence[Call], log: Log, *, forgot: bool, alive: Set[str]) -> Counter[str]:
+def check(calls: Sequence[Call], log: Log, *, forgot: bool, alive: AbstractSet[str]) -> Counter[str]:
     """
     Return how the changes ended, or raise Violated. *forgot*: the store lost what it had acknowledged.
 
@@ -128,7 +129,7 @@ def check(calls: Sequence[Call], log: Log, *, forgot: bool, alive: Set[str]) -> 
 
 
 class _Check:
-    def __init__(self, calls: Sequence[Call], log: Log, *, forgot: bool, alive: Set[str]) -> None:
+    def __init__(self, calls: Sequence[Call], log: Log, *, forgot: bool, alive: AbstractSet[str]) -> None:
         self.calls = calls
         self.log = log
         self.forgot = forgot
@@ -182,28 +183,31 @@ class _Check:
         place = self.places.get(call.name)
         if call.kind == "read":
             return self._wrong_read(call)
-        if place is not None:
-            event = self.log.events[place - 1]
-            if event.kind != KINDS[call.kind] or event.base != (0 if call.kind == "clear" else call.target):
-                return "another event than was asked for"
-            if call.kind == "add" and self.log.states[place][-len(call.items) :] != call.items:
-                return "other items than were added"
-            if place <= self._heard(call.began):
-                return f"in the log at {place}, before what had ended when it began"
-        if call.fate == "acknowledged":
-            if place != call.version:
-                return f"acknowledged, and in the log at {place}" if place else "acknowledged, and not in the log"
-            if call.kind == "pop" and call.found != self.log.states[call.version - 1][-1:]:
-                return "popped something else than stood last"
-        elif call.fate == "not written" and place is not None:
-            return f"said to be not written, and in the log at {place}"
-        elif call.fate == "nothing to do" and (place is not None or not self._idle(call)):
-            return "there was something to do all the time"
-        elif place is not None and isinstance(call.error, OutcomeUnknown):
-            if self.log.events[place - 1].id not in call.error.event_ids:
-                return "in the log, and its id is not in the error"
-        elif isinstance(call.error, NoSuchPoint) and (call.target or 0) <= self._heard(call.began):
+        if isinstance(call.error, NoSuchPoint) and (call.target or 0) <= self._heard(call.began):
             return "there was such a version"
+        if place is not None:
+            return self._wrong_event(call, place)
+        if call.fate == "nothing to do" and not self._idle(call):
+            return "there was something to do all the time"
+        return "acknowledged, and not in the log" if call.fate == "acknowledged" else ""
+
+    def _wrong_event(self, call: Call, place: int) -> str:
+        """Return what is wrong with *call*, whose event makes version *place*."""
+        event = self.log.events[place - 1]
+        if event.kind != KINDS[call.kind] or event.base != (0 if call.kind == "clear" else call.target):
+            return "another event than was asked for"
+        if call.kind == "add" and self.log.states[place][-len(call.items) :] != call.items:
+            return "other items than were added"
+        if place <= self._heard(call.began):
+            return f"in the log at {place}, before what had ended when it began"
+        if call.fate in ("not written", "nothing to do"):
+            return f"said to be {call.fate}, and in the log at {place}"
+        if isinstance(call.error, OutcomeUnknown) and event.id not in call.error.event_ids:
+            return "in the log, and its id is not in the error"
+        if call.fate == "acknowledged" and place != call.version:
+            return f"acknowledged as {call.version}, and in the log at {place}"
+        if call.fate == "acknowledged" and call.kind == "pop" and call.found != self.log.states[place - 1][-1:]:
+            return "popped something else than stood last"
         return ""
 
     def _wrong_read(self, call: Call) -> str:
@@ -215,9 +219,8 @@ class _Check:
             return "read otherwise than this version reads now"
         if call.target is not None:
             return "" if call.version == call.target else "read another version than was asked for"
-        if call.version < self._heard(call.began):
-            return f"read the past: version {self._heard(call.began)} had been heard of before"
-        return "read what had not begun" if self.began[call.version] > call.ended and not self.forgot else ""
+        heard = self._heard(call.began)
+        return f"read the past: version {heard} had been heard of before" if call.version < heard else ""
 
     def _heard(self, when: int) -> int:
         """Return the newest version that had been heard of by *when*, 0 if the store may have forgotten it since."""

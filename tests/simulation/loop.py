@@ -1,8 +1,8 @@
 """
 An event loop whose clock is its own: when nothing is left to do now, the time is that of the next timer.
 
-async-solipsism does the same for programs with sockets. Its clock counts in microseconds, and a program that waits for less than
-one waits for ever.
+async-solipsism does the same for programs with sockets. Its clock counts in microseconds, and a program that waits for less
+than one waits for ever.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Let *timeout* pass at once; None means that there is nothing to wait for. Raises Stuck."""
         self._steps += 1
         if timeout is None or self._steps > STEPS:
+            self._steps = 0  # what is cancelled now has turns again
             raise Stuck("nothing will ever happen" if timeout is None else f"no end after {STEPS} turns")
         self._now += timeout
         return []

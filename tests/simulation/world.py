@@ -58,18 +58,20 @@ class World:
         self.ticks += 1
         return self.ticks
 
-    def note(self, text: str) -> None:
+    def note(self, what: object) -> None:
         """Add a line to the trace, if there is to be one."""
         if self.traced:
-            self.trace.append(f"{self.loop.time():9.4f} {text}")
+            self.trace.append(f"{self.loop.time():9.4f} {what}")
 
     async def pause(self) -> None:
         """Let others go first: mostly for a moment, sometimes for longer than anybody waits."""
         drawn = self.random.random()
         if drawn < self.slow and not self.calm:
             await asyncio.sleep(self.random.random() * 3 * self.limits.deadline)
-        else:
-            await asyncio.sleep(0 if drawn > 0.6 else drawn * 0.01)
+        elif drawn < 0.6:
+            await asyncio.sleep(drawn * 0.01)
+        elif drawn < 0.8:
+            await asyncio.sleep(0)
 
     @property
     def forgot(self) -> bool:
@@ -115,16 +117,19 @@ class Wire:
         return await self.faulty.traits()
 
     async def get(self, key: str) -> Value | None:  # noqa: D102 as the port says, all that follow
-        return await self._ask("get", key)
+        found: Value | None = await self._ask("get", key)
+        return found
 
     async def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:  # noqa: D102
-        return await self._ask("get_many", keys)
+        found: Mapping[str, bytes] = await self._ask("get_many", keys)
+        return found
 
     async def commit(self, head: Put, etag: str | None, values: Sequence[Put]) -> Committed | NotCommitted:  # noqa: D102
         try:
-            return await self._ask("commit", head, etag, values)
+            outcome: Committed | NotCommitted = await self._ask("commit", head, etag, values)
         except Unavailable as error:
             return NotCommitted(error)
+        return outcome
 
     async def create(self, head: Put) -> None:  # noqa: D102
         await self._ask("create", head)
@@ -212,7 +217,7 @@ class Process:
     async def call(self, call: Call) -> Call:
         """Make *call* and record what comes of it."""
         self.world.calls.append(call)
-        self.world.note(str(call))
+        self.world.note(call)
         try:
             await self._answer(call)
         except asyncio.CancelledError as error:
@@ -223,7 +228,7 @@ class Process:
         if self.alive:
             call.ended = self.world.tick()
             self.version = max(self.version, call.version or 0)
-            self.world.note(str(call))
+            self.world.note(call)
         return call
 
     async def _answer(self, call: Call) -> None:
