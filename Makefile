@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test check typing lint up bench-quick sdk-tests dev clean
+.PHONY: help demo test check typing lint up simulate mutants bench-quick sdk-tests dev clean
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
@@ -27,6 +27,12 @@ typing: .stamps/dev
 
 up: .stamps/servers ## daprd with Redis in the foreground, on Dapr's default ports
 	@PYTHONPATH=tests $(BIN)/python -P -m rig up $(ARGS)
+
+simulate: .stamps/dev ## the commit protocol under faults in virtual time: 40,000 schedules, or ARGS="--profile redis --seed 7"
+	PYTHONPATH=.:tests $(BIN)/python -P -m simulation $(or $(ARGS),--schedules 40000)
+
+mutants: .stamps/dev ## each guard of the protocol taken away in turn, and the test that notices
+	PYTHONPATH=.:tests $(BIN)/python -P -m mutants
 
 bench-quick: .stamps/dev ## against DaprSession through the same daprd: writes benchmarks/results/
 	$(BIN)/pip install -q --no-deps --force-reinstall .

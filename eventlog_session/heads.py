@@ -134,6 +134,11 @@ class Heads:
         if self._confirming is not None:
             await asyncio.wait({self._confirming})
 
+    def unheard(self, error: BaseException) -> None:
+        """Keep *error* for whoever comes next, if it is a fork: who was to be told is gone."""
+        if isinstance(error, ForkDetected):
+            self._fork = error
+
     async def moved_on(self, known: Known, gone: Gone, missed: set[str]) -> Known:
         """
         Return the head that came after *known*, one of whose values is *gone*; *missed* remembers which were.
@@ -247,4 +252,4 @@ class Heads:
 
 
 def _goes_on(now: Head, then: Head) -> bool:
-    return now.generation == then.generation and now.version <= then.version
+    return not now.version or (now.generation == then.generation and now.version <= then.version)

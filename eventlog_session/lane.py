@@ -41,6 +41,8 @@ class Intent:
     """When the parts of its event do, in seconds since 1970, once they are written under a ttl."""
     sent: bool = False
     """Whether it may be in the store, or on its way."""
+    left: bool = False
+    """Whether its caller was cancelled and hears no answer."""
     answer: "asyncio.Future[Answer]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
@@ -50,11 +52,21 @@ class Intent:
 
 
 class Lane:
-    """Queues intents and hands them to *commit* in groups, one group at a time."""
+    """
+    Queues intents and hands them to *commit* in groups, one group at a time.
 
-    def __init__(self, commit: Callable[[Sequence[Intent]], Awaitable[None]], limits: Limits) -> None:
+    *unheard* is given the error of a group none of whose callers is left to hear it.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Intent]], Awaitable[None]],
+        limits: Limits,
+        unheard: Callable[[BaseException], None] = lambda _: None,
+    ) -> None:
         self._commit = commit
         self._limits = limits
+        self._unheard = unheard
         self._queue: deque[Intent] = deque()
         self._worker: asyncio.Task[None] | None = None
 
@@ -71,7 +83,10 @@ class Lane:
         try:
             return await asyncio.shield(intent.answer)
         except asyncio.CancelledError:
-            if intent.sent:
+            intent.left = True
+            if intent.answer.done():  # it was cancelled while the answer was on its way to it
+                _heard(intent.answer, self._unheard)
+            elif intent.sent:
                 await self._outlast(intent)
             else:
                 intent.answer.cancel()
@@ -91,8 +106,7 @@ class Lane:
                 await asyncio.wait({intent.answer}, timeout=left)
             except asyncio.CancelledError:
                 continue
-        if intent.answer.done() and not intent.answer.cancelled():
-            intent.answer.exception()
+        intent.answer.add_done_callback(_heard)  # nobody else asks for it, however late it comes
 
     async def _work(self) -> None:
         while self._queue:
@@ -101,6 +115,8 @@ class Lane:
                 if group:
                     await self._commit(group)
             except BaseException as error:
+                if all(intent.left for intent in group):
+                    self._unheard(error)
                 for intent in group:
                     if not intent.answer.done():
                         if isinstance(error, Exception):
@@ -125,3 +141,9 @@ class Lane:
                 break
             group.append(self._queue.popleft())
         return group
+
+
+def _heard(answer: "asyncio.Future[Answer]", unheard: Callable[[BaseException], None] = lambda _: None) -> None:
+    error = None if answer.cancelled() else answer.exception()
+    if error is not None:
+        unheard(error)

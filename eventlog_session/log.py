@@ -85,7 +85,7 @@ class EventLog:
         self._committer = Committer(
             self.keys, store, self._heads, self._reader, proposer, self._sweeper, self._renewer, retry, runtime
         )
-        self._lane = Lane(self._committer.commit, limits)
+        self._lane = Lane(self._committer.commit, limits, self._heads.unheard)
 
     @classmethod
     def of(

@@ -20,6 +20,7 @@ from .limits import Limits
 from .stores.base import Store
 
 _PAGES_AT_ONCE: Final = 4
+_SINGLY_AT_ONCE: Final = 16
 _caches: WeakKeyDictionary[Store, "LRUCache[str, Any]"] = WeakKeyDictionary()
 
 
@@ -166,9 +167,18 @@ class Reader:
         found: dict[str, bytes] = {}
         for part in await asyncio.gather(*(page(keys) for keys in self._limits.pages(sizes))):
             found.update(part)
+        await self._reread([key for keys in wanted.values() for key in keys if key not in found], found)
         for name, want in missing.items():
             values = [found[key] if key in found else _gone(key) for key in wanted[name]]
             loaded.keep(name, self.decoded(want, values))
+
+    async def _reread(self, missing: Sequence[str], found: dict[str, bytes]) -> None:
+        """Read *missing* into *found*, one by one: a bulk read may be stale or cut short, and says nothing of it."""
+        for start in range(0, len(missing), _SINGLY_AT_ONCE):
+            some = missing[start : start + _SINGLY_AT_ONCE]
+            for key, value in zip(some, await asyncio.gather(*map(self._store.get, some)), strict=True):
+                if value is not None:
+                    found[key] = value.data
 
     def _keys_of(self, want: Ref | Far) -> list[str]:
         if isinstance(want, Ref):

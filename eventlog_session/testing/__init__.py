@@ -1,4 +1,5 @@
-"""For tests of what is built on this package: the suite that every `Store` must pass, and stores that watch others.
+"""
+For tests of what is built on this package: the suite that every `Store` must pass, stores that watch and fail others.
 
 `StoreContract` needs pytest and pytest-asyncio, the rest nothing.
 """
@@ -6,12 +7,16 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .faulty import Chance, Fault, FaultyStore, Script
+from .profiles import PROFILES, Profile, ProfiledStore
 from .stores import CountingStore
 
 if TYPE_CHECKING:
     from .contract import StoreContract
 
-__all__ = ["CountingStore", "StoreContract"]
+__all__ = [
+    "PROFILES", "Chance", "CountingStore", "Fault", "FaultyStore", "Profile", "ProfiledStore", "Script", "StoreContract",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

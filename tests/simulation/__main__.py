@@ -1,0 +1,39 @@
+"""
+The simulation by hand.
+
+``PYTHONPATH=tests python -m simulation --profile redis --seed 7`` runs one schedule and shows all of it,
+``--schedules 40000`` runs that many over all profiles and adds up. The exit status is 1 if anything was violated.
+"""
+
+import argparse
+import sys
+import time
+
+from .campaign import Summary, campaign, report
+from .schedule import PROFILES, run
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what is asked for; the exit status."""
+    parser = argparse.ArgumentParser("python -m simulation", description="The commit protocol under faults, in virtual time.")
+    parser.add_argument("--profile", choices=PROFILES, action="append", help="the kind of store; all of them without this")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed, or the one to replay")
+    parser.add_argument("--schedules", type=int, default=1, help="how many in all; 1 shows its trace")
+    asked = parser.parse_args(arguments)
+    profiles = asked.profile or PROFILES
+    if asked.schedules == 1:
+        result = run(profiles[0], asked.seed, traced=True)
+        summary = Summary()
+        summary.add(result)
+        print(report(result) if result.wrong else "\n".join(result.trace), summary, sep="\n")
+        return bool(result.wrong)
+    start = time.monotonic()
+    summary = campaign(profiles, range(asked.seed, asked.seed + -(-asked.schedules // len(profiles))))
+    for result in summary.wrong[:5]:
+        print(report(result), end="\n\n")
+    print(summary, f"{time.monotonic() - start:.0f} s", sep="\n")
+    return bool(summary.wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

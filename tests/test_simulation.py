@@ -1,0 +1,189 @@
+"""
+The promise of the commit protocol, under everything that can go wrong at once, thousands of times over.
+
+``EVENTLOG_SCHEDULES=40000`` runs as many; `make simulate` does it by hand. That the simulation finds what it is there to find
+is checked by `test_mutants`, that its judge can say no by the tests below.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from simulation.campaign import campaign, report
+from simulation.history import Call, Log, Violated, check
+from simulation.loop import Stuck, VirtualLoop
+from simulation.schedule import PROFILES, run
+
+from eventlog_session.core.events import ADDED, CLEARED, POPPED, REWOUND, Event
+from eventlog_session.errors import Conflict, ForkDetected, OutcomeUnknown
+
+SCHEDULES = int(os.environ.get("EVENTLOG_SCHEDULES", "2500"))
+
+
+def test_what_was_acknowledged_is_there_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Two to eight processes on each kind of store: every fault, cancelled calls, crashes, outages, failovers.
+
+    Acknowledged is in the log once, as the answer says; "not written" is not in it; unknown is at most once; what was read
+    reads the same for ever; the order is that of real time. The faults and outcomes that make this worth something occurred.
+    """
+    summary = campaign(PROFILES, range(SCHEDULES // len(PROFILES)))
+    with capsys.disabled():
+        sys.stdout.write(f"\n{summary}\n")
+    assert not summary.wrong, "\n\n".join(report(result) for result in summary.wrong[:3])
+    assert summary.schedules.total() == SCHEDULES // len(PROFILES) * len(PROFILES)
+    expected = {
+        "unreachable", "dropped request", "lost reply", "late write", "done twice", "torn write", "false success",
+        "holes in a bulk read", "stale bulk read", "torn transaction", "lost race reported as success", "crashed process",
+        "cancelled call", "outage", "deadline passed", "failover that forgot", "creation wrote over a head",
+    }  # fmt: skip
+    assert expected <= {fault for fault, number in summary.faults.items() if number}
+    for profile in PROFILES:
+        counts = summary.counts[profile]
+        for fate in ("acknowledged", "not written", "unknown: written", "unknown: absent", "cancelled: absent"):
+            assert counts[fate], f"{profile}: nothing was {fate}"
+        assert counts["acknowledged"] > counts.total() / 4
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_seed_is_a_schedule(profile: str) -> None:
+    """The same seed twice gives the same trace to the letter; another seed another one."""
+    traces = [run(profile, seed, traced=True).trace for seed in (11, 12, 13, 11, 12, 13)]
+    assert traces[:3] == traces[3:]
+    assert all(len(trace) > 10 for trace in traces)
+    assert traces[0] != traces[1]
+
+
+def test_a_seed_is_the_same_schedule_in_any_process() -> None:
+    """Nothing hangs on the hash seed or on where objects lie: what CI finds can be seen again."""
+    command = [sys.executable, "-P", "-m", "simulation", "--profile", "redis", "--seed", "4"]
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    traces = [
+        subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    ]  # fmt: skip
+    assert traces[0] == traces[1]
+    assert len(traces[0].splitlines()) > 20
+
+
+# ---- the judge -----------------------------------------------------------------------------------------------------------
+
+A, B = ({"name": "a"}, False), ({"name": "b"}, True)
+
+
+def _log() -> Log:
+    """A log of five versions: a added, b added, one popped, cleared, gone back to version 2."""
+    events = [
+        Event("id-1", ADDED, 0, count=1),
+        Event("id-2", ADDED, 0, count=1),
+        Event("id-3", POPPED, 0, pops=1),
+        Event("id-4", CLEARED, 0, base=0),
+        Event("id-5", REWOUND, 0, base=2),
+    ]
+    return Log([None, "x-1", "x-2", "y-1", "x-3", "y-2"], events, [[], [A], [A, B], [A], [], [A, B]])
+
+
+def _calls() -> dict[str, Call]:
+    """What was called and answered to get there, one call after the other; and reads."""
+    calls = [
+        Call("x", "add", "x-1", 1, items=[A], ended=2, version=1),
+        Call("x", "add", "x-2", 3, items=[B], ended=4, version=2),
+        Call("y", "pop", "y-1", 5, ended=6, version=3, found=[B]),
+        Call("x", "clear", "x-3", 7, ended=8, version=4),
+        Call("y", "pop", "empty", 9, ended=10),
+        Call("y", "rewind", "y-2", 11, target=2, ended=12, version=5),
+        Call("y", "read", "now", 13, ended=14, version=5, found=[A, B]),
+        Call("y", "read", "past", 15, target=3, need=1, ended=16, version=3, found=[A]),
+        Call("x", "add", "refused", 17, items=[A], ended=18, error=Conflict("lost")),
+        Call("x", "add", "unheard", 19, items=[A]),
+    ]
+    return {call.name: call for call in calls}
+
+
+def _judge(calls: dict[str, Call], log: Log, **how: bool) -> None:
+    check(list(calls.values()), log, **{"forgot": False, **how}, alive={"x", "y"})
+
+
+def test_the_judge_accepts_what_is_right() -> None:
+    """Else the tests below would show nothing."""
+    _judge(_calls(), _log())
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("x-1", {"version": 2}, "acknowledged as 2, and in the log at 1"),
+        ("refused", {"error": None, "version": 5}, "acknowledged, and not in the log"),
+        ("x-1", {"items": [B]}, "other items"),
+        ("x-3", {"kind": "add"}, "another event"),
+        ("y-2", {"target": 3}, "another event"),
+        ("y-1", {"found": [A]}, "popped something else"),
+        ("x-2", {"error": Conflict("lost")}, "said to be not written"),
+        ("x-2", {"error": OutcomeUnknown("?", event_ids=("id-9",))}, "its id is not in the error"),
+        ("empty", {"began": 13, "ended": 14}, "something to do all the time"),
+        ("now", {"found": [A]}, "read otherwise"),
+        ("now", {"found": [A, (B[0], False)]}, "read otherwise"),
+        ("now", {"version": 4, "found": []}, "read the past"),
+        ("now", {"began": 9, "ended": 10}, "before what had ended"),
+        ("past", {"version": 1}, "another version"),
+        ("y-2", {"began": 1, "ended": 2}, "before what had ended"),
+        ("refused", {"error": ForkDetected("fork")}, "the store never forgot"),
+    ],
+)
+def test_the_judge_says_no(name: str, change: dict[str, object], said: str) -> None:
+    """One thing is not as it should be, and that is what it says."""
+    calls = _calls()
+    calls[name] = replace(calls[name], **change)  # type: ignore[arg-type]
+    with pytest.raises(Violated, match=said):
+        _judge(calls, _log())
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(["x-1", "x-2", "y-1", "x-3", "x-1"], "in the log twice"), (["x-1", "x-2", "y-1", "x-3", "nobody"], "never called")],
+)
+def test_nothing_is_in_the_log_twice_or_from_nowhere(names: list[str], said: str) -> None:
+    """An event is one call's, and a call has one event."""
+    log = _log()
+    with pytest.raises(Violated, match=said):
+        _judge(_calls(), replace(log, names=[None, *names]))
+
+
+def test_who_knew_is_told() -> None:
+    """A store that forgot may lose what was acknowledged, if everybody who knew was told of it afterwards."""
+    calls, log = _calls(), _log()
+    lost = Call("x", "add", "x-9", 1, items=[A], ended=2, version=9)
+    with pytest.raises(Violated, match="acknowledged, and not in the log"):
+        _judge({**calls, "lost": lost}, log, forgot=True)
+    told = Call("x", "read", "told", 20, ended=21, error=ForkDetected("fork"))
+    _judge({**calls, "lost": lost, "told": told}, log, forgot=True)
+    other = Call("y", "read", "told", 20, ended=21, error=ForkDetected("fork"))
+    with pytest.raises(Violated, match="acknowledged, and not in the log"):
+        _judge({**calls, "lost": lost, "told": other}, log, forgot=True)
+
+
+async def _wait_for_nobody() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def _wait_for_ever() -> None:
+    for _ in iter(int, 1):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("wait", [_wait_for_nobody, _wait_for_ever])
+def test_a_schedule_that_never_ends_is_found(
+    wait: Callable[[], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether all wait for each other or somebody is busy for ever."""
+    monkeypatch.setattr("simulation.loop.STEPS", 1000)
+    with pytest.raises(Stuck), asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(wait())
