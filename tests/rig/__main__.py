@@ -9,8 +9,9 @@ import time
 
 from .base import free_port, port_is_free
 from .build import cache, daprd
+from .catalogue import KINDS
 from .errors import RigError
-from .rig import COMPONENTS, Rig
+from .rig import Rig
 
 GRPC_PORT, HTTP_PORT, REDIS_PORT = 50001, 3500, 6379  # The defaults of Dapr and Redis.
 
@@ -20,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m rig", description="A real Dapr sidecar with a store behind it.")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="serve one store until Ctrl-C")
-    up.add_argument("--component", choices=COMPONENTS, default="redis")
+    up.add_argument("--component", choices=tuple(KINDS), default="redis")
     up.add_argument("--app-id", default="eventlog")
     up.add_argument("--grpc-port", type=int, default=GRPC_PORT)
     up.add_argument("--http-port", type=int, default=HTTP_PORT)
@@ -67,8 +68,9 @@ def _up(component: str, app_id: str, grpc_port: int, http_port: int) -> None:
 
 
 def _ready(rig: Rig, component: str) -> str:
-    kept = "lost when this stops" if component in ("postgresql", "memory") else f"kept in {rig.directory}"
-    server = f", at {rig.redis.address}" if component == "redis" else ""
+    kind = KINDS[component]
+    kept = f"kept in {rig.directory}" if kind.server == "redis" or kind.folder == "sqlite" else "lost when this stops"
+    server = f", at {rig.redis.address}" if kind.server == "redis" else ""
     http = f"127.0.0.1:{rig.http_port}"
     if rig.http_port == HTTP_PORT:
         http += " (Dapr's default: clients need no DAPR_HTTP_PORT)"
