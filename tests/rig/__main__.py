@@ -1,4 +1,7 @@
-"""The rig by hand: `PYTHONPATH=tests python -m rig up` serves a store, `... build` only finds or builds daprd."""
+"""The rig by hand: `PYTHONPATH=tests python -m rig up` serves a store, `build` only finds or builds daprd.
+
+`certify`, with the package itself to be imported, asks every component how it behaves.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,17 @@ def main(arguments: list[str] | None = None) -> int:
     up.add_argument("--grpc-port", type=int, default=GRPC_PORT)
     up.add_argument("--http-port", type=int, default=HTTP_PORT)
     commands.add_parser("build", help="find or build daprd and print its path")
+    every = commands.add_parser("certify", help="ask every component how it behaves and write down what it said")
+    every.add_argument("components", nargs="*", metavar="COMPONENT", help=f"of {', '.join(KINDS)}; all if none is named")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Both ways to be stopped are KeyboardInterrupt.
     try:
         if options.command == "build":
             print(daprd())
+        elif options.command == "certify":
+            from .certifying import certify_all
+
+            return certify_all(options.components or list(KINDS))
         else:
             _up(options.component, options.app_id, options.grpc_port, options.http_port)
     except RigError as error:

@@ -42,6 +42,8 @@ class Kind:
     """Metadata added to the file's."""
     encrypted: bool = False
     """With Dapr's state encryption."""
+    note: str = ""
+    """What is special about it, for whoever reads a table of them."""
 
 
 COMPONENTS = ("redis", "postgresql", "sqlite", "memory")
@@ -56,7 +58,7 @@ KINDS: Mapping[str, Kind] = {
     "redis8": Kind(folder="redis", server="redis8"),
     "redis-cluster": Kind(folder="redis", server="redis-cluster"),
     "redis6-cluster": Kind(folder="redis", server="redis6-cluster"),
-    "redis-encrypted": Kind(folder="redis", server="redis", encrypted=True),
+    "redis-encrypted": Kind(folder="redis", server="redis", encrypted=True, note="encrypted"),
     # v1 and v2 keep other columns in tables of the same names
     "postgresql-v1": Kind(
         folder="postgresql",
@@ -64,14 +66,14 @@ KINDS: Mapping[str, Kind] = {
         version="v1",
         more={"tableName": "state_v1", "metadataTableName": "dapr_metadata_v1"},
     ),
-    "postgresql-encrypted": Kind(folder="postgresql", server="postgres", encrypted=True),
+    "postgresql-encrypted": Kind(folder="postgresql", server="postgres", encrypted=True, note="encrypted"),
     "mysql": Kind(folder="mysql", server="mariadb"),
     "etcd": Kind(folder="etcd", server="etcd"),
     "etcd-v1": Kind(folder="etcd", server="etcd", version="v1", more={"keyPrefixPath": "eventlog-v1"}),
     # what an operator may have done, or Dapr may not offer
-    "redis-writetimeout": Kind(folder="redis", server="redis", more={"writeTimeout": "3s"}),
-    "redis-expiring": Kind(folder="redis", server="redis", more={"ttlInSeconds": "600"}),
-    "memory-plain": Kind(folder="memory", type="state.in-memory-plain"),
+    "redis-writetimeout": Kind(folder="redis", server="redis", more={"writeTimeout": "3s"}, note="writeTimeout set"),
+    "redis-expiring": Kind(folder="redis", server="redis", more={"ttlInSeconds": "600"}, note="ttlInSeconds set"),
+    "memory-plain": Kind(folder="memory", type="state.in-memory-plain", note="without transactions"),
 }
 
 SERVERS: Mapping[str, Callable[[Path], Backend]] = {
