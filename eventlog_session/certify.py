@@ -206,8 +206,7 @@ def _guarantees(description: "Description", seen: "Seen", profile: "Profile") ->
     yield _guarantee("ttl whole", "a session expires as one, and a write renews it", _expiries(seen))
     gone = [] if seen.deletes else ["a deleted key was still there, or another one had gone with it"]
     yield _guarantee("erased is gone", "a deleted key is gone", gone)
-    creation = seen.creation(profile).kind
-    first = [] if creation == "atomic" else [f"creating a head is {creation}: a rival can undo a session's first commit"]
+    first = [] if seen.created(profile) else ["a rival that creates the head, too, can undo a session's first commit"]
     yield _guarantee("first commit safe from a rival", "creating a head is atomic", first, law=False)
     fits = seen.sizes.value and seen.sizes.operations and seen.sizes.request >= Limits().request_bytes
     yield _guarantee("default limits fit", "", [] if fits else ["large commits are refused; see the sizes above"], law=False)
@@ -231,9 +230,9 @@ def _doubts(seen: "Seen", profile: "Profile") -> list[str]:
         found.append(f"{max(swaps.stood)} of 16 writers with one etag stood one after the other")
     if len(chain.etags) == 1 or not any(swaps.stood):
         found.append("no conditional write ever stood")
-    if (false := chain.false + swaps.false) and profile.traits.trusted:
+    if (false := seen.false(profile)) and profile.traits.trusted:
         found.append(f"{false} commits were reported and did not stand")
-    if profile.traits.atomic_create and seen.creation(profile).kind != "atomic":
+    if profile.traits.atomic_create and not seen.created(profile):
         found.append("a head is created by each of several writers")
     return found
 
@@ -259,9 +258,9 @@ def _expiries(seen: "Seen") -> list[str]:
 
 
 def _differences(seen: "Seen", profile: "Profile") -> Iterator[Difference]:
-    traits, creation = profile.traits, seen.creation(profile).kind
-    if traits.atomic_create and creation != "atomic":
-        yield Difference("atomic_create", True, f"creating a head is taken for atomic, and it is {creation}")
+    traits = profile.traits
+    if traits.atomic_create and not seen.created(profile):
+        yield Difference("atomic_create", True, f"creating a head is taken for atomic, and it is {seen.creation(profile).kind}")
     if not traits.atomic_create and (seen.create_committed or seen.create_saved).kind == "atomic":
         yield Difference("atomic_create", False, "creating a head was atomic in every round; an empty one is put first")
     kept = {seen.bytes_saved, seen.bytes_committed} <= {"same", "decimals"}
@@ -269,7 +268,7 @@ def _differences(seen: "Seen", profile: "Profile") -> Iterator[Difference]:
         yield Difference("keeps_bytes", True, "bytes are taken to come back unchanged, and they don't")
     if not traits.keeps_bytes and kept:
         yield Difference("keeps_bytes", False, "bytes come back unchanged; base64 is written, a third larger")
-    false = seen.chain.false + seen.swaps.false
+    false = seen.false(profile)
     if traits.trusted and false:
         yield Difference("trusted", True, f"success is believed, and {false} reported commits did not stand")
     if not traits.trusted and not false:

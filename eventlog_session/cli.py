@@ -53,13 +53,15 @@ def certify(given: str | None, store: str | None, as_json: bool, listing: bool) 
     client, name = _component(url)
     from .certify import NoEtags
     from .certify import certify as ask
-    from .stores.component import NoSuchComponent
+    from .stores.component import NoSidecar, NoSuchComponent
 
     try:
         with _progress() as progress:
             certificate = asyncio.run(ask(client, name, progress=progress))
-    except Unavailable as error:
+    except NoSidecar as error:
         _fail(f"{error} ({_origin(url)}). Start one: dapr run --app-id NAME --resources-path ./components", UNREACHABLE)
+    except Unavailable as error:
+        _fail(str(error), UNREACHABLE)
     except NoEtags as error:
         _fail(str(error), NO)
     except NoSuchComponent as error:

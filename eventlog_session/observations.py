@@ -1,7 +1,7 @@
 """What was seen of a component: facts only, as `probes` collects them and `certify` judges them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from .stores.dapr import Profile
@@ -10,20 +10,20 @@ Kept = Literal["same", "decimals", "changed", "refused"]
 """What became of bytes: *decimals* is how Dapr's state encryption returns those of a transaction, ``[123 34 97]``."""
 
 
-class Race(NamedTuple):
-    """Rounds of 16 at once, of which one may win. *false*: told that it had won, and did not stand when it looked."""
+@dataclass(frozen=True, slots=True)
+class Race:
+    """Rounds of 16 writers at once, of whom one may win."""
 
     acknowledged: tuple[int, ...]
+    """How many were told, in each round, that they had won."""
     stood: tuple[int, ...]
+    """Of how many the value was seen to stand, by any of them, at any time: of more than one if it was overwritten."""
     false: int
-
-    @property
-    def exact(self) -> bool:
-        """One stood in every round, and nobody else was told so."""
-        return set(self.stood) == {1} and max(self.acknowledged) <= 1
+    """Writers told that they had won, whose value nobody ever saw."""
 
 
-class Creation(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Creation:
     """One way to create a key only if it is absent."""
 
     refuses: bool
@@ -33,16 +33,19 @@ class Creation(NamedTuple):
     race: Race
 
     @property
-    def kind(self) -> Literal["atomic", "racy", "ignored", "impossible"]:
-        """Whether it does what it should."""
+    def kind(self) -> Literal["atomic", "overstated", "racy", "ignored", "impossible"]:
+        """Whether it does what it should; *overstated*: one stood, and several were told so."""
         if not self.refuses:
             return "ignored"
         if not any(self.race.stood):
             return "impossible"
-        return "atomic" if self.race.exact else "racy"
+        if max(self.race.stood) > 1:
+            return "racy"
+        return "atomic" if max(self.race.acknowledged) <= 1 else "overstated"
 
 
-class Chain(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Chain:
     """Commits one after the other, each on the etag the one before left."""
 
     etags: tuple[str, ...]
@@ -71,7 +74,8 @@ class Chain(NamedTuple):
         return all(int(after) == int(before) + 1 for before, after in zip(self.etags, self.etags[1:], strict=False))
 
 
-class Ttl(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Ttl:
     """What became of values with two seconds to live."""
 
     saved: bool
@@ -88,7 +92,8 @@ class Ttl(NamedTuple):
     """Seconds to live of what was written without a ttl; None where an expiry can't be seen."""
 
 
-class Sizes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Sizes:
     """What fits."""
 
     value: bool
@@ -101,7 +106,8 @@ class Sizes(NamedTuple):
     key: bool
 
 
-class Bulk(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Bulk:
     """How a bulk read answers."""
 
     right: bool
@@ -141,3 +147,14 @@ class Seen:
         if profile.create_etag or self.create_committed is None:
             return self.create_never_issued if profile.create_etag else self.create_saved
         return self.create_committed
+
+    def created(self, profile: "Profile") -> bool:
+        """Return whether a head is created once, as far as `stores.dapr` goes about it; if it creates, it reads who did."""
+        kind = self.creation(profile).kind
+        return kind == "atomic" or (kind == "overstated" and profile.traits.atomic_create)
+
+    def false(self, profile: "Profile") -> int:
+        """Return how many commits were reported and did not stand."""
+        creation = self.creation(profile)
+        created = creation.race.false if profile.traits.atomic_create and creation.kind == "overstated" else 0
+        return self.chain.false + self.swaps.false + created

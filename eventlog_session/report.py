@@ -70,7 +70,7 @@ def _of_commits(seen: "Seen", profile: "Profile") -> Iterator[Finding]:
     yield Finding("etags", kind, "the next one is predicted" if profile.counts and chain.counts else "")
     stood = "yes" if set(swaps.stood) == {1} else f"NO, {max(swaps.stood)}" if max(swaps.stood) > 1 else "or none"
     yield Finding("one of 16 writers wins", stood, f"{len(swaps.stood)} rounds")
-    false = chain.false + swaps.false
+    false = seen.false(profile)
     read = "NOT read back" if profile.traits.trusted else "the head is read before a commit is acknowledged"
     yield Finding("success means committed", *(("no", f"{false} false; {read}") if false else ("yes",)))
     hidden = f"{chain.hidden} of {len(chain.etags) - 1} commits were reported as failed; each is found by reading"

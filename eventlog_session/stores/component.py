@@ -73,6 +73,10 @@ class NoSuchComponent(StoreRefused):
     """The sidecar has no state store of that name; the message lists those it has. Correct the name."""
 
 
+class NoSidecar(Unavailable):
+    """Nobody answers at the address. Start a sidecar there, or correct the address."""
+
+
 class Unreadable(Unavailable):
     """The component answered a read with an error."""
 
@@ -92,7 +96,7 @@ class Component:
         """How long calls took, by method."""
 
     async def describe(self) -> Description:
-        """Ask the sidecar. Raises `Unavailable` within two seconds, and `NoSuchComponent`."""
+        """Ask the sidecar. Raises `NoSidecar`, within two seconds, and `NoSuchComponent`."""
         try:
             reply = await self._stub().GetMetadata(api_v1.GetMetadataRequest(), timeout=FIRST_CALL)
         except grpc.aio.AioRpcError as error:
@@ -100,7 +104,7 @@ class Component:
                 raise StoreRefused(
                     f"the Dapr sidecar at {self.address} keeps its metadata to itself: {error.details()}"
                 ) from error
-            raise Unavailable(f"no Dapr sidecar at {self.address}") from error
+            raise NoSidecar(f"no Dapr sidecar at {self.address}") from error
         stores = {one.name: one for one in reply.registered_components if one.type.startswith("state.")}
         if self.name not in stores:
             there = f"it has {', '.join(sorted(stores))}" if stores else "it has none at all"
