@@ -17,7 +17,7 @@ from .observations import Bulk, Chain, Creation, Kept, Race, Seen, Sizes, Ttl
 from .stores.component import Answer, Component, Description, Found, Unreadable, Write
 
 RACERS = 16
-CREATIONS = 4
+CREATIONS = 6
 """Rounds in which 16 create one key."""
 SWAPS = 8
 """Rounds in which 16 swap one head."""
