@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test check typing lint up simulate mutants bench-quick sdk-tests dev clean
+.PHONY: help demo test check typing lint up simulate mutants chaos certify bench-quick sdk-tests dev clean
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
@@ -37,6 +37,9 @@ mutants: .stamps/dev ## each guard of the protocol taken away in turn, and the t
 bench-quick: .stamps/dev ## against DaprSession through the same daprd: writes benchmarks/results/
 	$(BIN)/pip install -q --no-deps --force-reinstall .
 	PYTHONPATH=tests:benchmarks $(BIN)/python -P benchmarks/run.py --quick
+
+certify: .stamps/dev ## ask every store the rig has how it behaves: writes benchmarks/results/certify/
+	PYTHONPATH=tests:. $(BIN)/python -P -m rig certify $(ARGS)
 
 sdk-tests: .stamps/dev ## the Agents SDK's own session tests, from its sdist, against EventLogSession
 	PYTHONPATH=tests $(BIN)/python -P tests/sdk/run.py $(ARGS)

@@ -110,12 +110,14 @@ def test_stores_know_nothing_of_the_format(module: str) -> None:
 @pytest.mark.parametrize(
     ("package", "modules"),
     [
-        ("grpc", {"stores.dapr", "stores.sidecar"}),
-        ("dapr", {"stores.dapr", "stores.sidecar", "opening"}),
+        ("grpc", {"stores.dapr", "stores.sidecar", "stores.component"}),
+        ("dapr", {"stores.dapr", "stores.sidecar", "stores.component", "opening"}),
         ("cloudevents", {"exporting"}),
         ("sqlite3", {"stores.sqlite"}),
         ("cachetools", {"reader"}),
         ("opentelemetry", {"tracing"}),
+        ("click", {"cli"}),
+        ("rich", {"cli"}),
     ],
 )
 def test_each_dependency_has_its_place(package: str, modules: set[str]) -> None:

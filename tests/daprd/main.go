@@ -14,9 +14,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/dapr/components-contrib/secretstores/local/env"
 	"github.com/dapr/components-contrib/secretstores/local/file"
+	contribstate "github.com/dapr/components-contrib/state"
 	"github.com/dapr/components-contrib/state/etcd"
 	inmemory "github.com/dapr/components-contrib/state/in-memory"
 	"github.com/dapr/components-contrib/state/mysql"
@@ -43,7 +45,22 @@ import (
 
 var log = logger.NewLogger("dapr.runtime")
 
-// register names what component files may ask for; names, versions and defaults are those of cmd/daprd/components.
+// plain is a store with nothing but what every store has. The field is the interface, so Multi can't be reached: dapr then
+// answers a transaction as it does on Table Storage or Firestore, which can't be run here. Etags and ttl work as before.
+type plain struct{ contribstate.Store }
+
+func newPlain(log logger.Logger) contribstate.Store {
+	return plain{inmemory.NewInMemoryStateStore(log)}
+}
+
+func (store plain) Features() []contribstate.Feature {
+	return slices.DeleteFunc(slices.Clone(store.Store.Features()), func(feature contribstate.Feature) bool {
+		return feature == contribstate.FeatureTransactional
+	})
+}
+
+// register names what component files may ask for; names, versions and defaults are those of cmd/daprd/components. Only
+// "in-memory-plain" is ours.
 func register() {
 	contrib := logger.NewLogger("dapr.contrib")
 	state.DefaultRegistry.Logger = contrib
@@ -53,6 +70,7 @@ func register() {
 	stores.RegisterComponent(redis.NewRedisStateStore, "redis")
 	stores.RegisterComponent(sqlite.NewSQLiteStateStore, "sqlite", "sqlite3")
 	stores.RegisterComponent(inmemory.NewInMemoryStateStore, "in-memory")
+	stores.RegisterComponent(newPlain, "in-memory-plain")
 	stores.RegisterComponent(mysql.NewMySQLStateStore, "mysql")
 	for _, name := range []string{"postgresql", "postgres"} {
 		stores.RegisterComponentWithVersions(name, components.Versioning{

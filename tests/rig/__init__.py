@@ -8,9 +8,22 @@ By hand: `PYTHONPATH=tests python -m rig up`.
 
 from .base import Server, free_port
 from .build import daprd
-from .errors import RigError
-from .rig import COMPONENTS, Rig
+from .catalogue import COMPONENTS, KINDS
+from .errors import NotInstalled, RigError
+from .rig import Rig
 from .servers import Postgres, Redis
 from .sidecar import Sidecar
 
-__all__ = ["COMPONENTS", "Postgres", "Redis", "Rig", "RigError", "Server", "Sidecar", "daprd", "free_port"]
+__all__ = [
+    "COMPONENTS",
+    "KINDS",
+    "NotInstalled",
+    "Postgres",
+    "Redis",
+    "Rig",
+    "RigError",
+    "Server",
+    "Sidecar",
+    "daprd",
+    "free_port",
+]

