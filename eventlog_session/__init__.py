@@ -27,6 +27,7 @@ from .retry import Retry
 from .stores.base import Store
 from .stores.memory import MemoryStore
 from .stores.sqlite import SQLiteStore
+from .telemetry import Counters, counters
 from .verify import Verification
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ __all__ = [
     "BeingErased",
     "Conflict",
     "CorruptLog",
+    "Counters",
     "DaprStore",
     "Erasure",
     "EventLog",
@@ -82,6 +84,7 @@ __all__ = [
     "UnsupportedFormat",
     "Verification",
     "View",
+    "counters",
     "export",
 ]
 

@@ -28,6 +28,7 @@ from .retry import Patience, Retry
 from .runtime import Runtime
 from .stores.base import Committed, NotCommitted, Put, Store
 from .sweep import Sweeper
+from .telemetry import Telemetry
 
 
 class Committer:
@@ -35,7 +36,7 @@ class Committer:
 
     def __init__(
         self, keys: Keys, store: Store, heads: Heads, reader: Reader, proposer: Proposer, sweeper: Sweeper, renewer: Renewer,
-        retry: Retry, runtime: Runtime,
+        retry: Retry, runtime: Runtime, telemetry: Telemetry,
     ) -> None:  # fmt: skip
         self._keys = keys
         self._store = store
@@ -46,10 +47,11 @@ class Committer:
         self._renewer = renewer
         self._retry = retry
         self._runtime = runtime
+        self._telemetry = telemetry
 
     async def commit(self, group: Sequence[Intent]) -> None:
         """Give each intent of *group* its answer: all in one commit, but for those that have nothing to do."""
-        patience = Patience(self._retry, self._runtime)
+        patience = Patience(self._retry, self._runtime, self._telemetry.warn)
         missed: set[str] = set()
         known: Known | None = None
         fresh = True
@@ -97,24 +99,21 @@ class Committer:
             return await self._born()
         if any(intent.answer.done() for intent in proposal.answers):
             return base  # a caller was cancelled while this was decided, and nothing was sent
-        for intent in proposal.answers:
-            intent.sent = True
         sent = False
         for attempt in count():
-            sent_at = self._runtime.monotonic()
             try:
-                outcome = await self._store.commit(proposal.put, base.etag, proposal.values)
+                outcome = await self._send(proposal)
                 sent = sent or isinstance(outcome, Committed) or outcome.sent
                 if isinstance(outcome, Committed) and traits.trusted:
-                    etag, data = outcome.etag, proposal.put.value
-                    self._heads.committed(Known(proposal.head, etag, data, tombstone=proposal.tombstone, read_at=sent_at))
                     break
                 if isinstance(outcome, NotCommitted) or attempt:
                     await patience.back_off()
                 found = await self._heads.fresh()
                 if await self._stands(proposal, found):
+                    self._telemetry.count("resolutions", int(isinstance(outcome, NotCommitted)))
                     break
                 if found.etag != base.etag or found.head.version != base.head.version:
+                    self._telemetry.count("conflicts")
                     return found
                 doubt = outcome.cause if isinstance(outcome, NotCommitted) else None
             except (Unavailable, Gone) as unreadable:
@@ -128,8 +127,22 @@ class Committer:
         self._landed(proposal)
         return None
 
+    async def _send(self, proposal: Proposal) -> Committed | NotCommitted:
+        """Send *proposal* once; remember its head at once if the store's word is good enough for that."""
+        for intent in proposal.answers:
+            intent.sent = True
+            intent.attempts += 1
+        sent_at = self._runtime.monotonic()
+        outcome = await self._store.commit(proposal.put, proposal.base.etag, proposal.values)
+        if isinstance(outcome, Committed) and (await self._store.traits()).trusted:
+            etag, data = outcome.etag, proposal.put.value
+            self._heads.committed(Known(proposal.head, etag, data, tombstone=proposal.tombstone, read_at=sent_at))
+        return outcome
+
     def _landed(self, proposal: Proposal) -> None:
         """Make use of what was just sealed: nobody needs to read it, and its events' own keys have done their work."""
+        self._telemetry.count("commits")
+        self._telemetry.count("events", len(proposal.ids))
         for name, run in proposal.sealed.items():
             self._reader.remember(name, run)
         if proposal.sealed or proposal.head.trash:
@@ -181,6 +194,7 @@ class Committer:
             if isinstance(cause, EventLogError):
                 return cause
             return Unavailable(f"the store took no commit in {self._retry.budget:g} s; nothing was written")
+        self._telemetry.count("unknowns")
         return OutcomeUnknown(
             f"{self._keys.head}: {len(proposal.ids)} events were sent, and whether they were written could not be read in "
             f"{self._retry.budget:g} s. Read the session, or ask resolve(), before you write them again; with an idempotency "

@@ -39,6 +39,8 @@ class Intent:
     parts_written: bool = False
     parts_expire: int | None = None
     """When the parts of its event do, in seconds since 1970, once they are written under a ttl."""
+    attempts: int = 0
+    """How many times it was sent."""
     sent: bool = False
     """Whether it may be in the store, or on its way."""
     left: bool = False

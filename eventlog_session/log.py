@@ -43,11 +43,14 @@ from .retry import Retry
 from .runtime import Runtime
 from .stores.base import Store
 from .sweep import Sweeper
+from .telemetry import Counters, Metered, Telemetry
 from .verify import Verification, Verifier
 
 Point = int | datetime
 """A version, or an aware moment: then the last version committed by that moment."""
 
+_OPERATIONS = {ADDED: "append", POPPED: "pop", CLEARED: "clear", REWOUND: "rewind", TRIMMED: "trim"}
+"""What an event's kind is called as an operation, in spans and metrics."""
 _logs: WeakValueDictionary[object, "EventLog"] = WeakValueDictionary()
 
 
@@ -73,17 +76,27 @@ class EventLog:
     ) -> None:  # fmt: skip
         self._loop = asyncio.get_running_loop()  # kept, so that its id in the registry stays its own
         self.session_id = session_id
-        self._store = store
         self._limits = limits
         self._runtime = runtime
         self.keys = Keys(session_id)
-        self._reader = Reader(store, self.keys, limits)
+        self._telemetry = Telemetry(store, self.keys, session_id, runtime)
+        self._reader = Reader(store, self.keys, limits, self._telemetry)
+        self._store = store = Metered(store, self._telemetry)
         self._heads = Heads(session_id, self.keys, store, limits, runtime, self._reader, adopt=adopt, verbatim=verbatim)
         self._sweeper = Sweeper(self.keys, store, self._reader, limits)
         self._renewer = Renewer(store, self._reader, limits, runtime)
         proposer = Proposer(self.keys, store, self._reader, self._sweeper, self._renewer, limits, runtime)
         self._committer = Committer(
-            self.keys, store, self._heads, self._reader, proposer, self._sweeper, self._renewer, retry, runtime
+            self.keys,
+            store,
+            self._heads,
+            self._reader,
+            proposer,
+            self._sweeper,
+            self._renewer,
+            retry,
+            runtime,
+            self._telemetry,
         )
         self._lane = Lane(self._committer.commit, limits, self._heads.unheard)
 
@@ -102,6 +115,11 @@ class EventLog:
             )
         return log
 
+    @property
+    def counters(self) -> Counters:
+        """What was done in this process since the log was opened. It goes on counting."""
+        return self._telemetry.counters
+
     # ---- reading ---------------------------------------------------------------------------------------------------
 
     async def read(self, need: int | None = None, at: Point | None = None) -> View:
@@ -112,7 +130,12 @@ class EventLog:
         four further pages.
         Raises NoSuchPoint, Unavailable, CorruptLog, ForkDetected.
         """
-        wanted = ALL if need is None else need
+        with self._telemetry.operation("read") as facts:
+            view = await self._read(ALL if need is None else need, at)
+            facts.update({"eventlog.version": view.version, "eventlog.items": len(view.items)})
+            return view
+
+    async def _read(self, wanted: int, at: Point | None) -> View:
         known = await self._heads.fresh()
         missed: set[str] = set()
         while True:
@@ -206,6 +229,12 @@ class EventLog:
 
     async def verify(self) -> Verification:
         """Read everything that the head names and check it. Raises for a damaged head, without which nothing can be said."""
+        with self._telemetry.operation("verify") as facts:
+            found = await self._verify()
+            facts.update({"eventlog.version": found.version, "eventlog.sound": found.sound})
+            return found
+
+    async def _verify(self) -> Verification:
         missed: set[str] = set()
         known = await self._heads.fresh()
         while True:
@@ -227,7 +256,8 @@ class EventLog:
         eraser = Eraser(
             self.keys, self._heads, self._reader, self._sweeper, self._runtime, self._lane.submit, session_id=self.session_id
         )
-        return await eraser.erase(self._limits.erase_grace if grace is None else grace)
+        with self._telemetry.operation("erase"):
+            return await eraser.erase(self._limits.erase_grace if grace is None else grace)
 
     async def settle(self) -> None:
         """Wait for everything under way, in the background too, before the store is closed."""
@@ -240,9 +270,17 @@ class EventLog:
         self, ttl: int | None, expected: int | None, kind: str, extensions: Mapping[str, str] | None, **effect: Any
     ) -> Answer:
         event = Event(mint(self._runtime.random_bytes(10)), kind, self._runtime.now(), extensions=extensions or {}, **effect)
-        large = len(event.items) > self._limits.value_bytes
-        ready = draft(event, self.keys, self._limits, binary=large and (await self._store.traits()).keeps_bytes)
-        return await self._lane.submit(Intent(ready, ttl, expected, alone=expected is not None or kind == TRIMMED))
+        with self._telemetry.operation(_OPERATIONS[kind]) as facts:
+            large = len(event.items) > self._limits.value_bytes
+            ready = draft(event, self.keys, self._limits, binary=large and (await self._store.traits()).keeps_bytes)
+            intent = Intent(ready, ttl, expected, alone=expected is not None or kind == TRIMMED)
+            try:
+                answer = await self._lane.submit(intent)
+            finally:
+                facts.update({"eventlog.items": event.count, "eventlog.attempts": intent.attempts})
+            if answer.version is not None:
+                facts["eventlog.version"] = answer.version
+            return answer
 
     # ---- finding ---------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,9 @@ from .core.run import Run
 from .core.trim import Trimmed, needed, without
 from .errors import CorruptLog, HistoryTrimmed, UnsupportedFormat
 from .limits import Limits
+from .runtime import Runtime
 from .stores.base import Store
+from .telemetry import Metered, Telemetry
 
 _PAGES_AT_ONCE: Final = 4
 _SINGLY_AT_ONCE: Final = 16
@@ -35,14 +37,15 @@ class Gone(Exception):
 class Reader:
     """Reads one session's immutable values. All readers of a store share one cache, bounded in decompressed bytes."""
 
-    def __init__(self, store: Store, keys: Keys, limits: Limits) -> None:
-        self._store = store
+    def __init__(self, store: Store, keys: Keys, limits: Limits, telemetry: Telemetry | None = None) -> None:
         self._keys = keys
         self._limits = limits
         cache = _caches.get(store)
         if cache is None:
             cache = _caches[store] = LRUCache(limits.cache_bytes, getsizeof=_weight)
         self._cache = cache
+        self._telemetry = telemetry or Telemetry(store, keys, "", Runtime())
+        self._store: Store = Metered(store, self._telemetry)
         self._prefix = keys.digest
 
     async def read(self, head: Head, version: int, need: int, own: Loaded | None = None) -> tuple[list[Any], list[int]]:
@@ -52,10 +55,14 @@ class Reader:
         *own* holds values that are not in the store yet. Raises Gone, or CorruptLog for damaged bytes.
         """
         loaded = _Loaded(self._cache, self._prefix, own)
+        missed = 0
         while True:
             made = plan(head, loaded, version, need)
             if not made.missing:
+                sources = {id(take.source) for take in made.takes} - {id(run) for run in head.runs()}
+                self._telemetry.count("cache_hits", max(0, len(sources) - missed))
                 return collect(made, loaded)
+            missed += len(made.missing)
             await self._load(made.missing, loaded)
 
     async def place_of(self, head: Head, version: int) -> Run | Ref:
@@ -153,6 +160,7 @@ class Reader:
 
     async def _load(self, missing: Mapping[str, Ref | Far], loaded: "_Loaded") -> None:
         """Read what is *missing* into *loaded* and the cache: in pages, a few at once."""
+        self._telemetry.count("cache_misses", len(missing))
         wanted = {name: self._keys_of(want) for name, want in missing.items()}
         sizes = [
             (key, want.size // len(wanted[name]))

@@ -1,5 +1,6 @@
 """How long a commit goes on, and how it waits."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .runtime import Runtime
@@ -24,9 +25,11 @@ class Retry:
 class Patience:
     """What is left of one commit's budget, over all its attempts."""
 
-    def __init__(self, retry: Retry, runtime: Runtime) -> None:
+    def __init__(self, retry: Retry, runtime: Runtime, warn: Callable[[str], None]) -> None:
         self._retry = retry
         self._runtime = runtime
+        self._warn = warn
+        self._warned = False
         self._deadline = runtime.monotonic() + retry.budget
         self._attempt = 0
 
@@ -37,5 +40,8 @@ class Patience:
 
     async def back_off(self) -> None:
         """Wait before the head is read again: longer each time, and never as long as anybody else."""
+        if not self._warned and self._runtime.monotonic() >= self._deadline - self._retry.budget / 2:
+            self._warned = True
+            self._warn(f"half of {self._retry.budget:g} s is gone after {self._attempt} attempts to commit")
         await self._runtime.sleep(self._runtime.uniform(0, self._retry.bound(self._attempt)))
         self._attempt += 1

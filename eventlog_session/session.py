@@ -36,6 +36,7 @@ from .runtime import Runtime
 from .stores.base import Store
 from .stores.dapr import DaprStore
 from .stores.sidecar import SidecarClient
+from .telemetry import Counters
 from .tracing import extensions
 from .verify import Verification
 
@@ -228,6 +229,11 @@ class EventLogSession(SessionABC):
     async def read(self, limit: int | None = None) -> SessionView:
         """Return what `get_items` does, together with the version it stands at."""
         return await self._view(limit, None)
+
+    @property
+    def counters(self) -> Counters:
+        """What was done for this session in this process: commits, conflicts, round trips. All zero before its first use."""
+        return self._opened[1].counters if self._opened else Counters()
 
     def at(self, point: Point) -> PastSession:
         """

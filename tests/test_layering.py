@@ -115,7 +115,7 @@ def test_stores_know_nothing_of_the_format(module: str) -> None:
         ("cloudevents", {"exporting"}),
         ("sqlite3", {"stores.sqlite"}),
         ("cachetools", {"reader"}),
-        ("opentelemetry", {"tracing"}),
+        ("opentelemetry", {"tracing", "telemetry"}),
         ("click", {"cli"}),
         ("rich", {"cli"}),
     ],

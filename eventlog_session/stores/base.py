@@ -67,7 +67,8 @@ class Store(Protocol):
     A key to bytes mapping with conditional commit.
 
     Every call has a deadline of its own, and raises `Unavailable` when the store can't be reached and `StoreRefused` when it
-    rejects the request as such; `commit` returns `NotCommitted` for all that may or may not have happened.
+    rejects the request as such; `commit` returns `NotCommitted` for all that may or may not have happened. A store may have a
+    *system* and a *name*, for spans and metrics to say which it is.
     """
 
     @property

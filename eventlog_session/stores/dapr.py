@@ -102,6 +102,8 @@ class DaprStore:
     overrides what is known of the component's type, for one that `certify` found to be different.
     """
 
+    system = "dapr"
+
     def __init__(
         self, client: DaprClient, name: str, *, deadline: float = 10.0, consistency: str = "eventual",
         profile: Profile | None = None,
@@ -109,7 +111,7 @@ class DaprStore:
         if not isinstance(client, SidecarClient) and not hasattr(client, "_stub"):
             raise TypeError(f"dapr_client must be a dapr.aio.clients.DaprClient, not {type(client).__name__}")
         self._client = client
-        self._name = name
+        self.name = name
         self._deadline = deadline
         self._consistency = _STRONG if consistency == "strong" else common_v1.StateOptions.CONSISTENCY_EVENTUAL
         self._given = profile
@@ -134,7 +136,7 @@ class DaprStore:
         # the connection, not its address: one that was closed is not the one opened after it
         client = self._client
         through = id(client.connection if isinstance(client, SidecarClient) else client)
-        return ("dapr", through, self._name, self._consistency, self._deadline, self._given)
+        return ("dapr", through, self.name, self._consistency, self._deadline, self._given)
 
     async def traits(self) -> Traits:
         if not self._known:
@@ -149,7 +151,7 @@ class DaprStore:
                     self._profile = self._given or component.profile
                     if "ETAG" not in can:
                         raise StoreRefused(
-                            f"state store {self._name!r} ({component.type}) has no etags, without which writers can't be kept "
+                            f"state store {self.name!r} ({component.type}) has no etags, without which writers can't be kept "
                             "from overwriting each other; use one with the ETAG capability"
                         )
             self._known = True
@@ -159,12 +161,12 @@ class DaprStore:
         """Return what the sidecar says of this component, None when it names no such. Raises StoreRefused, Unavailable."""
         reply = await self._call("GetMetadata", api_v1.GetMetadataRequest())
         for one in reply.registered_components:
-            if one.name == self._name:
+            if one.name == self.name:
                 return Component(one.type, one.version, frozenset(one.capabilities))
         return None
 
     async def get(self, key: str) -> Value | None:
-        request = api_v1.GetStateRequest(store_name=self._name, key=key, consistency=_STRONG, metadata=_partition(key))
+        request = api_v1.GetStateRequest(store_name=self.name, key=key, consistency=_STRONG, metadata=_partition(key))
         reply = await self._call("GetState", request)
         return Value(self._plain(reply.data), reply.etag) if reply.data else None
 
@@ -183,7 +185,7 @@ class DaprStore:
         return found
 
     async def _bulk(self, keys: Sequence[str]) -> dict[str, bytes]:
-        request = api_v1.GetBulkStateRequest(store_name=self._name, keys=keys, parallelism=0, metadata=_partition(keys[0]))
+        request = api_v1.GetBulkStateRequest(store_name=self.name, keys=keys, parallelism=0, metadata=_partition(keys[0]))
         try:
             reply = await self._call("GetBulkState", request)
         except _TooLarge:
@@ -202,7 +204,7 @@ class DaprStore:
         # the head first: on SQL stores the loser then waits at its row and writes nothing else
         items = [first, *(self._item(put) for put in values)]
         request = api_v1.ExecuteStateTransactionRequest(
-            storeName=self._name,
+            storeName=self.name,
             operations=[api_v1.TransactionalStateOperation(operationType="upsert", request=item) for item in items],
             metadata=_partition(head.key),
         )
@@ -242,15 +244,15 @@ class DaprStore:
         await self._save([self._item(put) for put in values])
 
     async def _save(self, items: list[Any]) -> None:
-        await self._call("SaveState", api_v1.SaveStateRequest(store_name=self._name, states=items))
+        await self._call("SaveState", api_v1.SaveStateRequest(store_name=self.name, states=items))
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         states = [common_v1.StateItem(key=key, metadata=_partition(key)) for key in keys]
-        await self._call("DeleteBulkState", api_v1.DeleteBulkStateRequest(store_name=self._name, states=states))
+        await self._call("DeleteBulkState", api_v1.DeleteBulkStateRequest(store_name=self.name, states=states))
 
     async def ping(self) -> None:
         # through the client, as DaprSession does: it may be one that a test has put in
-        await asyncio.wait_for(self._client.get_state(store_name=self._name, key="__ping__"), self._deadline)
+        await asyncio.wait_for(self._client.get_state(store_name=self.name, key="__ping__"), self._deadline)
 
     async def close(self) -> None:
         await self._client.close()  # type: ignore[no-untyped-call]
@@ -281,11 +283,11 @@ class DaprStore:
         """Return what *error* means. Of a write, `Unavailable` does not say that nothing was written."""
         code, details = error.code(), error.details()
         if code in _REFUSED:
-            return StoreRefused(f"Dapr refused the request on state store {self._name!r}: {details}")
+            return StoreRefused(f"Dapr refused the request on state store {self.name!r}: {details}")
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             return _TooLarge(f"more than one message to or from Dapr holds: {details}")
         return Unavailable(
-            f"no answer from the Dapr sidecar at {self._address()} for store {self._name!r}: {code.name}: {details}"
+            f"no answer from the Dapr sidecar at {self._address()} for store {self.name!r}: {code.name}: {details}"
         )
 
     def _plain(self, data: bytes) -> bytes:

@@ -9,6 +9,8 @@ from .base import Committed, NotCommitted, Put, Traits, Value
 class MemoryStore:
     """A store in a dict. *clock* gives seconds since 1970, for ttl."""
 
+    system = "memory"
+
     def __init__(self, *, clock: Callable[[], float] = time, traits: Traits = Traits(True, True, True)) -> None:
         self._clock = clock
         self._traits = traits

@@ -41,8 +41,11 @@ _open_lock = Lock()
 class SQLiteStore:
     """A store in a SQLite file. Use `open`: within a process, all users of a file share one connection and its caches."""
 
+    system = "sqlite"
+
     def __init__(self, path: Path, *, clock: Callable[[], float] = time, busy_timeout: float = 10.0) -> None:
         self._path = path
+        self.name = path.name
         self._clock = clock
         self._busy_timeout = busy_timeout
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="eventlog-sqlite")
