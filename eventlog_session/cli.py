@@ -102,7 +102,7 @@ def _component(url: str) -> tuple[Any, str]:
         store: Any = open_store(url)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    return store._client, store._name
+    return store._client, store.name
 
 
 def _origin(url: str) -> str:

@@ -138,13 +138,14 @@ async def test_freeing_that_was_interrupted_is_taken_up(cut: int, session_id: st
             await super().delete_many(keys)
 
     trimming = False
-    log = EventLog(Failing(plain), session_id, limits=SMALL)
+    store = Failing(plain)
+    log = EventLog(store, session_id, limits=SMALL)
     await fill(log, 150, size=60)
     await add(log, noise(2, 60_000))
     await fill(log, 150, size=60)
     await log.clear()
     await log.settle()
-    log._store.reset()  # type: ignore[attr-defined]
+    store.reset()
     trimming = True
     floor = (await log.head()).version
     values = named(plain)
