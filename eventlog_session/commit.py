@@ -175,7 +175,7 @@ class Committer:
     def _give(self, answers: Mapping[Intent, Answer | EventLogError]) -> None:
         """Answer the intents, and delete what those that lost may have left under their own keys (Redis rolls nothing back)."""
         for intent, answer in answers.items():
-            if isinstance(answer, EventLogError) and intent.sent and intent.draft is not None:
+            if isinstance(answer, EventLogError) and (intent.sent or intent.parts_written) and intent.draft is not None:
                 self._sweeper.discard(intent.draft)
             if intent.answer.done():
                 continue

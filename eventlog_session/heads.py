@@ -106,7 +106,7 @@ class Heads:
             raise fork
         before = self._known
         known = await self._read(before, eager=eager)
-        if before is not None and before.head.version and known.head is not before.head:
+        if before is not None and (before.head.version or before.tombstone) and known.head is not before.head:
             try:
                 await self._check(before.head, known.head)
             except ForkDetected:
@@ -190,8 +190,9 @@ class Heads:
         if value is None:
             return Known(Head.absent(self.session_id), None, read_at=read_at)
         head, tombstone = self._decode(value.data, before)
-        if self._runtime.clock() > head.expires + (head.ttl or 0) * self._limits.ttl_margin:
-            # a writer that lost its race may have stopped the clock that the store keeps (Redis); the head's own goes on
+        if self._runtime.clock() > head.expires + (head.ttl or 0):
+            # a writer that lost its race may have stopped the clock that the store keeps (Redis); the head's own goes on. A
+            # ttl later, so that clocks may differ by as much before one takes a live session for an expired one
             head = Head.absent(self.session_id, head.erased)
         return Known(head, value.etag, value.data, tombstone=tombstone, read_at=read_at)
 
@@ -214,6 +215,10 @@ class Heads:
 
     async def _check(self, before: Head, after: Head) -> None:
         """Raise ForkDetected unless *before* still stands in *after*, or *after* is a new session for a good reason."""
+        if after.generation in before.erased:
+            raise ForkDetected(f"{self._keys.head}: the session was erased and is back, as after a failover; erase it again")
+        if not before.version:
+            return
         if after.generation != before.generation:
             if before.generation in after.erased:
                 return

@@ -3,10 +3,11 @@
 import asyncio
 import json
 
+import orjson
 import pytest
 from staged import Faulty, Time, Untold, add, do, fill, noise, turns, whole
 
-from eventlog_session import BeingErased, EventLog, EventLogSession, ForkDetected, Limits, MemoryStore, Store
+from eventlog_session import BeingErased, Conflict, EventLog, EventLogSession, ForkDetected, Limits, MemoryStore, Store
 from eventlog_session.adoption import legacy_key, legacy_keys
 from eventlog_session.core.keys import Keys
 from eventlog_session.core.tombstone import GENERATIONS, Tombstone
@@ -226,3 +227,33 @@ async def test_only_so_many_erasures_are_remembered(time: Time, session_id: str)
     with pytest.raises(ForkDetected):
         await do(sleeper, "read")
     assert (await sleeper.read()).items == [GENERATIONS]
+
+
+async def test_an_erasure_that_was_forgotten_is_told(time: Time, session_id: str) -> None:
+    """A failover that loses the tombstone brings the session back: whoever knew that it was erased hears of it, once."""
+    plain = MemoryStore(clock=time.clock)
+    log = await grown(plain, session_id, time)
+    before = dict(plain._values)
+    await log.erase()
+    other = EventLog(CountingStore(plain), session_id, limits=SMALL, runtime=time.runtime())
+    assert (await other.read()).items == []
+    plain._values = before
+    for one in (log, other):
+        with pytest.raises(ForkDetected, match="erased and is back"):
+            await one.read()
+        assert (await one.read()).items
+    await other.erase()
+    assert not left_over(plain, session_id)
+
+
+async def test_parts_of_a_refused_add_are_deleted(time: Time, session_id: str) -> None:
+    """They were written ahead of a commit that never came."""
+    plain = Untold()
+    log, other = EventLog(plain, session_id), EventLog(CountingStore(plain), session_id)
+    await add(log, 1)
+    await log.settle()
+    await add(other, 2)
+    with pytest.raises(Conflict):
+        await log.add(orjson.dumps([noise(1, 600_000)]), 1, expected=1)
+    await log.settle()
+    assert not [key for key in plain._values if ":p:" in key]
