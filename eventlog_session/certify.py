@@ -207,7 +207,7 @@ def _guarantees(description: "Description", seen: "Seen", profile: "Profile") ->
     gone = [] if seen.deletes else ["a deleted key was still there, or another one had gone with it"]
     yield _guarantee("erased is gone", "a deleted key is gone", gone)
     yield _first_commit(seen, profile)
-    fits = seen.sizes.value and seen.sizes.operations and seen.sizes.request >= Limits().request_bytes
+    fits = seen.sizes.value and seen.sizes.operations and seen.sizes.request >= Limits().commit_bytes
     yield _guarantee("default limits fit", "", [] if fits else ["large commits are refused; see the sizes above"], law=False)
     why = FAILOVER.get(description.type, "depends on how the server replicates, which can't be asked")
     survives = False if description.type in FAILOVER else None

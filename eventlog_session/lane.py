@@ -139,7 +139,7 @@ class Lane:
             if group and (group[0].alone or self._queue[0].alone):
                 break
             size += self._queue[0].size
-            if group and size > self._limits.request_bytes - self._limits.head_reserve:
+            if group and size > self._limits.commit_bytes - self._limits.head_reserve:
                 break
             group.append(self._queue.popleft())
         return group

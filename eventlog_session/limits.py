@@ -13,9 +13,11 @@ class Limits:
     commit_events: int = 32
     """Events of one commit; with the head, a segment and index nodes it stays below Cosmos DB's 100 operations."""
     request_bytes: int = 3 << 20
-    """One request or reply: daprd's limit is 4 MiB both ways, keys and framing included."""
+    """One request or reply of a bulk read or write: daprd's limit is 4 MiB both ways, keys and framing included."""
+    commit_bytes: int = 1 << 20
+    """One commit. etcd takes 1.5 MiB unless told otherwise, Cosmos DB 2 MB; what is larger would fail again and again."""
     head_reserve: int = 256 << 10
-    """Kept free in a commit's request for the head, a segment and index nodes."""
+    """Kept free of those for the head, a segment and index nodes."""
     bulk_keys: int = 200
     """Keys of one bulk read or write."""
     inline_bytes: int = 4 << 10

@@ -121,7 +121,7 @@ def _of_sizes(seen: "Seen") -> Iterator[Finding]:
     fits = [size for size, fit in (("256 KiB", sizes.value), ("1 MiB", sizes.large_value)) if fit]
     yield Finding("values of", ", ".join(fits) or "less than 256 KiB", "" if sizes.value else "set Limits(value_bytes=...)")
     yield Finding("commit of 90 values", _yes(sizes.operations), "" if sizes.operations else "set Limits(commit_events=...)")
-    small = "" if sizes.request >= Limits().request_bytes else f"set Limits(request_bytes={sizes.request or '...'})"
+    small = "" if sizes.request >= Limits().commit_bytes else f"set Limits(commit_bytes={sizes.request or '...'})"
     yield Finding("largest commit", f"{sizes.request >> 10} KiB" if sizes.request else "less than 512 KiB", small)
     again = "empty items are read again singly" if sizes.reply == "short" else ""
     yield Finding("reply over 4 MiB", "WRONG" if sizes.reply == "wrong" else sizes.reply, again)
