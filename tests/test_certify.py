@@ -185,10 +185,8 @@ async def test_a_session_is_kept_where_certify_says_so(component_name: str, cert
     if not (certificate.ok and certificate.seen.transactions):
         return
     session_id = f"certified-{uuid4().hex}"
-    sessions = []
-    for _ in range(2):
-        client = SidecarClient(rig.address)
-        sessions.append(EventLogSession(session_id, store=DaprStore(client, component_name)))
+    stores = [DaprStore(SidecarClient(rig.address), component_name) for _ in range(2)]
+    sessions = [EventLogSession(session_id, store=store) for store in stores]
     await sessions[0].add_items([{"role": "user", "content": "first"}])
     for number in range(4):
         await asyncio.gather(*(
@@ -196,8 +194,9 @@ async def test_a_session_is_kept_where_certify_says_so(component_name: str, cert
         ))  # fmt: skip
     contents = [str(item.get("content")) for item in await sessions[1].get_items()]
     assert sorted(contents) == sorted(["first", *(f"{who}-{number}" for who in range(2) for number in range(4))])
-    for session in sessions:
+    for session, store in zip(sessions, stores, strict=True):
         await session.close()
+        await store.close()
 
 
 @pytest.mark.daprd
@@ -206,15 +205,15 @@ async def test_the_limit_that_is_named_is_enough(component_name: str, certificat
     """Adds that would go into one commit too large for etcd are kept, all of them, with the limit that the report names."""
     assert f"set Limits(request_bytes={1 << 20})" in str(certificate)
     limits = Limits(request_bytes=certificate.seen.sizes.request)
-    session = EventLogSession(
-        f"large-{uuid4().hex}", store=DaprStore(SidecarClient(rig.address), component_name), limits=limits
-    )
+    store = DaprStore(SidecarClient(rig.address), component_name)
+    session = EventLogSession(f"large-{uuid4().hex}", store=store, limits=limits)
     items: list[TResponseInputItem] = [
         {"role": "user", "content": b85encode(os.urandom(150 << 10)).decode()} for _ in range(20)
     ]
     await asyncio.gather(*(session.add_items([item]) for item in items))
     assert sorted(map(str, await session.get_items())) == sorted(map(str, items))
     await session.close()
+    await store.close()
 
 
 def _at(seen: Any, path: str) -> Any:
