@@ -130,7 +130,7 @@ def judge(
     store: str, description: "Description", seen: "Seen", *, calls: int = 0, seconds: float = 0, left: int = 0
 ) -> Certificate:
     """Return what follows from what was seen."""
-    profile, known = assumed(description.type)
+    profile, known = assumed(description.type, description.version)
     notes = [f"{left} keys of this run could not be deleted"] if left else []
     if seen.twice:
         notes.append("every operation runs twice: take writeTimeout out of the component's metadata")
@@ -150,8 +150,8 @@ def judge(
 # ---- what is assumed ---------------------------------------------------------------------------------------------------
 
 
-def assumed(component_type: str) -> "tuple[Profile, bool]":
-    """Return what `stores.dapr` assumes of a component type, and whether it knows the type."""
+def assumed(component_type: str, version: str) -> "tuple[Profile, bool]":  # noqa: ARG001 one profile serves all versions yet
+    """Return what `stores.dapr` assumes of a component, and whether it knows it."""
     from .stores.dapr import _SAFE, PROFILES  # noqa: PLC0415 half a second of Dapr
 
     return PROFILES.get(component_type, _SAFE), component_type in PROFILES
@@ -185,7 +185,7 @@ def known_types() -> Iterator[dict[str, Any]]:
         yield {
             "type": name,
             "version": version,
-            "profile": summary(assumed(name)[0]),
+            "profile": summary(assumed(name, version)[0]),
             "known": "run" if of else "from source",
             "runs": of,
         }

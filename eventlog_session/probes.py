@@ -160,7 +160,7 @@ class Probing:
         """Ask, whatever the sidecar lists: of several versions of Dapr, and for an empty list, the answer is what counts."""
         if "TRANSACTIONAL" in description.capabilities:
             return True
-        return (await self._component.transact(Write(self._key(), _value()))).ok
+        return (await self._component.transact(Write(self._key(), _value()))).code != "UNIMPLEMENTED"
 
     async def _chain(self) -> Chain:
         component, false, hidden, torn = self._component, 0, 0, 0

@@ -68,7 +68,7 @@ def _of_commits(seen: "Seen", profile: "Profile") -> Iterator[Finding]:
     yield Finding("outdated etag", "refused" if chain.stale_refused else "ACCEPTED")
     kind = "grow by one" if chain.counts else "opaque" if chain.distinct else "REPEAT"
     yield Finding("etags", kind, "the next one is predicted" if profile.counts and chain.counts else "")
-    stood = "yes" if set(swaps.stood) == {1} else f"NO, {max(swaps.stood)}" if max(swaps.stood) > 1 else "or none"
+    stood = "yes" if set(swaps.stood) == {1} else f"NO, {max(swaps.stood)}" if max(swaps.stood) > 1 else "never two"
     yield Finding("one of 16 writers wins", stood, f"{len(swaps.stood)} rounds")
     false = seen.false(profile)
     read = "NOT read back" if profile.traits.trusted else "the head is read before a commit is acknowledged"

@@ -2,18 +2,22 @@
 
 import asyncio
 import json
+import os
+import shutil
 import time
+from base64 import b85encode
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import grpc
 import pytest
+from agents.items import TResponseInputItem
 from click.testing import CliRunner
 from dapr.proto import api_v1
-from rig import KINDS, NotInstalled, Rig
+from rig import KINDS, NotInstalled, Rig, debian
 
-from eventlog_session import EventLogSession, StoreRefused, Unavailable, cli
+from eventlog_session import EventLogSession, Limits, StoreRefused, Unavailable, cli
 from eventlog_session.certify import Certificate, NoEtags, certify
 from eventlog_session.stores.component import Component, NoSidecar, NoSuchComponent
 from eventlog_session.stores.dapr import DaprStore
@@ -181,10 +185,8 @@ async def test_a_session_is_kept_where_certify_says_so(component_name: str, cert
     if not (certificate.ok and certificate.seen.transactions):
         return
     session_id = f"certified-{uuid4().hex}"
-    sessions = []
-    for _ in range(2):
-        client = SidecarClient(rig.address)
-        sessions.append(EventLogSession(session_id, store=DaprStore(client, component_name)))
+    stores = [DaprStore(SidecarClient(rig.address), component_name) for _ in range(2)]
+    sessions = [EventLogSession(session_id, store=store) for store in stores]
     await sessions[0].add_items([{"role": "user", "content": "first"}])
     for number in range(4):
         await asyncio.gather(*(
@@ -192,8 +194,26 @@ async def test_a_session_is_kept_where_certify_says_so(component_name: str, cert
         ))  # fmt: skip
     contents = [str(item.get("content")) for item in await sessions[1].get_items()]
     assert sorted(contents) == sorted(["first", *(f"{who}-{number}" for who in range(2) for number in range(4))])
-    for session in sessions:
+    for session, store in zip(sessions, stores, strict=True):
         await session.close()
+        await store.close()
+
+
+@pytest.mark.daprd
+@pytest.mark.parametrize("component_name", ["etcd"])
+async def test_the_limit_that_is_named_is_enough(component_name: str, certificate: Certificate, rig: Rig) -> None:
+    """Adds that would go into one commit too large for etcd are kept, all of them, with the limit that the report names."""
+    assert f"set Limits(request_bytes={1 << 20})" in str(certificate)
+    limits = Limits(request_bytes=certificate.seen.sizes.request)
+    store = DaprStore(SidecarClient(rig.address), component_name)
+    session = EventLogSession(f"large-{uuid4().hex}", store=store, limits=limits)
+    items: list[TResponseInputItem] = [
+        {"role": "user", "content": b85encode(os.urandom(150 << 10)).decode()} for _ in range(20)
+    ]
+    await asyncio.gather(*(session.add_items([item]) for item in items))
+    assert sorted(map(str, await session.get_items())) == sorted(map(str, items))
+    await session.close()
+    await store.close()
 
 
 def _at(seen: Any, path: str) -> Any:
@@ -548,3 +568,15 @@ async def test_what_stops_a_certificate(fault: str, error: type[Exception], text
     with pytest.raises(error, match=text):
         await certify(stand_in, "store")  # type: ignore[arg-type]
     assert stand_in.rows == {}
+
+
+# ---- the rig -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("apt", "user"), [("/usr/bin/apt-get", 1000), (None, 0)])
+def test_what_we_may_not_install_is_named(apt: str | None, user: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not root, or not Debian: the error names the program and the package, and is the one kind that skips a test."""
+    monkeypatch.setattr(shutil, "which", lambda name, path: apt if name == "apt-get" else None)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    with pytest.raises(NotInstalled, match=r"mariadbd is not installed: it is in Debian's package mariadb-server"):
+        debian.program("mariadbd", "mariadb-server")

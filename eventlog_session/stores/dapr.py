@@ -234,7 +234,12 @@ class DaprStore:
 
     async def create(self, head: Put) -> None:
         try:
-            await self._save([self._item(head, first_write=True)])
+            await self.traits()
+            if self._profile.create_etag:
+                # Redis honours first-write only on keys that were created by it: one that a commit created it would overwrite
+                await self.commit(head, None, [])
+            else:
+                await self._save([self._item(head, first_write=True)])
         except StoreRefused:
             raise
         except EventLogError:

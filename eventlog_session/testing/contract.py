@@ -137,6 +137,16 @@ class StoreContract:
         assert after is not None
         assert after.data == _head(keys, "next").value
 
+    async def test_create_leaves_alone_what_a_commit_created(self, store: Store, keys: Keys) -> None:
+        """The same of a head that was there by a commit's doing, where the store claims `Traits.atomic_create`."""
+        if not (await store.traits()).atomic_create:
+            pytest.skip("the store does not claim atomic_create")
+        await store.commit(_head(keys, "first"), None, [])
+        before = await store.get(keys.head)
+        assert before is not None
+        await store.create(_head(keys, "genesis"))
+        assert await store.get(keys.head) == before
+
     # ---- values ----------------------------------------------------------------------------------------------------
 
     async def test_values_come_back_unchanged(self, store: Store, keys: Keys) -> None:

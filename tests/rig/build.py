@@ -39,6 +39,11 @@ def daprd() -> Path:
     return _installed() or _build(ours)
 
 
+def is_ours(found: Path) -> bool:
+    """Whether this daprd was built from `tests/daprd`: it has what no other has, and its modules' versions are known."""
+    return found == _cached()
+
+
 def _cached() -> Path:
     digest = hashlib.sha256()
     for name in ("go.mod", "go.sum", "main.go"):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from eventlog_session.certify import Certificate, certify
 
-from .build import _cached, _required, daprd
+from .build import _required, daprd, is_ours
 from .catalogue import KINDS, Backend
 from .cluster import NODES, RedisCluster
 from .databases import Etcd, MariaDB
@@ -58,7 +58,7 @@ def _run(rig: Rig, name: str, certificate: Certificate) -> dict[str, object]:
         "note": kind.note,
         "server": _server(rig.server(name)) if kind.server else "daprd itself",
         "dapr": component.dapr,
-        "contrib": _required("github.com/dapr/components-contrib") if daprd() == _cached() else "unknown",
+        "contrib": _required("github.com/dapr/components-contrib") if is_ours(daprd()) else "unknown",
         "release": version("eventlog-session"),
         "date": datetime.now(UTC).date().isoformat(),
         "ok": certificate.ok,

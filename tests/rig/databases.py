@@ -75,7 +75,7 @@ class MariaDB(Server):
 
 
 class Etcd(Server):
-    """One etcd, with the limits it has when nobody says otherwise."""
+    """One etcd, with the limits it has when nobody says otherwise. `close` removes its data."""
 
     name = "etcd"
 
@@ -112,3 +112,8 @@ class Etcd(Server):
             return False
         finally:
             connection.close()
+
+    def close(self) -> None:
+        """Stop and remove the data."""
+        super().close()
+        shutil.rmtree(self.directory / "data", ignore_errors=True)

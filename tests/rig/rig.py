@@ -11,8 +11,9 @@ from typing import Self
 
 import yaml
 
+from .build import daprd, is_ours
 from .catalogue import COMPONENTS, KINDS, SERVERS, Backend
-from .errors import RigError
+from .errors import NotInstalled, RigError
 from .servers import Flavour, Postgres, Redis
 from .sidecar import Sidecar
 
@@ -128,6 +129,8 @@ class Rig:
     def _prepare(self, component: str, started: ExitStack) -> None:
         """Start the component's server, if it is not up, and write the component's file."""
         server = KINDS[component].server
+        if KINDS[component].type and not is_ours(daprd()):  # Any other would end over it, and with it everything else.
+            raise NotInstalled(f"only the daprd of tests/daprd knows {KINDS[component].type}: unset $DAPRD, remove others")
         if server and server not in self._up:
             if server not in self._servers:
                 self._servers[server] = SERVERS[server](self.directory / server)

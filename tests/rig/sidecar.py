@@ -78,7 +78,8 @@ class Sidecar(Server):
             if not self.running:
                 raise RigError(f"daprd ended over the component {name}{self._log_tail()}")
             if time.monotonic() > give_up:
-                raise RigError(f"daprd did not load the component {name} within {self.deadline:.0f} s{self._log_tail()}")
+                late = f"daprd did not load the component {name} within {self.deadline:.0f} s"
+                raise RigError(f"{late}; one before 1.18 loads none while it runs{self._log_tail()}")
             time.sleep(0.05)
 
     def _serves(self) -> set[str]:
