@@ -9,7 +9,7 @@ present at some moment of the call.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
@@ -119,19 +119,24 @@ def paired(items: Sequence[Any], texts: Sequence[int]) -> State:
     return [(item, place in kept) for place, item in enumerate(items)]
 
 
-def check(calls: Sequence[Call], log: Log, *, forgot: bool, alive: AbstractSet[str]) -> Counter[str]:
+def check(calls: Sequence[Call], log: Log, sent: Mapping[str, int], *, forgot: bool, alive: AbstractSet[str]) -> Counter[str]:
     """
     Return how the changes ended, or raise Violated. *forgot*: the store lost what it had acknowledged.
 
+    *sent* says when each event first was, by its id.
+
     Then an acknowledged change may be missing if the process that knew of it was told since, or is not *alive* to be told.
     """
-    return Counter(_Check(calls, log, forgot=forgot, alive=alive).run())
+    return Counter(_Check(calls, log, sent, forgot=forgot, alive=alive).run())
 
 
 class _Check:
-    def __init__(self, calls: Sequence[Call], log: Log, *, forgot: bool, alive: AbstractSet[str]) -> None:
+    def __init__(
+        self, calls: Sequence[Call], log: Log, sent: Mapping[str, int], *, forgot: bool, alive: AbstractSet[str]
+    ) -> None:
         self.calls = calls
         self.log = log
+        self.sent = sent
         self.forgot = forgot
         self.alive = alive
         self.places = {name: version for version, name in enumerate(log.names) if name is not None}
@@ -200,6 +205,8 @@ class _Check:
             return "other items than were added"
         if place <= self._heard(call.began):
             return f"in the log at {place}, before what had ended when it began"
+        if call.ended is not None and self.sent[event.id] >= call.ended:
+            return "sent after its caller had heard that it is over"
         if call.fate in ("not written", "nothing to do"):
             return f"said to be {call.fate}, and in the log at {place}"
         if isinstance(call.error, OutcomeUnknown) and event.id not in call.error.event_ids:

@@ -112,7 +112,7 @@ class _Schedule:
                 raise
             return Counter({"damage reported": 1})
         alive = {process.name for process in self.processes if process.alive}
-        return check(world.calls, log, forgot=world.forgot, alive=alive)
+        return check(world.calls, log, world.sent, forgot=world.forgot, alive=alive)
 
     async def _look(self, process: Process) -> None:
         for _ in range(4):

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from eventlog_session import EventLog, Limits, Retry
+from eventlog_session.core.keys import ID_LENGTH
 from eventlog_session.errors import Unavailable
 from eventlog_session.runtime import Runtime
 from eventlog_session.stores.base import Committed, NotCommitted, Put, Traits, Value
@@ -42,6 +43,8 @@ class World:
     trace: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     wires: "list[Wire]" = field(default_factory=list)
+    sent: dict[str, int] = field(default_factory=dict)
+    """When each event was first sent, by its id."""
     under_way: "set[asyncio.Task[None]]" = field(default_factory=set)
     ticks: int = 0
 
@@ -125,6 +128,9 @@ class Wire:
         return found
 
     async def commit(self, head: Put, etag: str | None, values: Sequence[Put]) -> Committed | NotCommitted:  # noqa: D102
+        for put in values:
+            if ":e:" in put.key:
+                self._world.sent.setdefault(put.key[-ID_LENGTH:], self._world.ticks)
         try:
             outcome: Committed | NotCommitted = await self._ask("commit", head, etag, values)
         except Unavailable as error:
