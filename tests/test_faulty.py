@@ -296,6 +296,21 @@ async def test_what_is_really_missing_is_still_damage(session_id: str) -> None:
         await EventLog(inner, session_id, limits=SMALL).read()
 
 
+async def test_another_segment_in_its_place_is_damage(session_id: str) -> None:
+    """Whole, readable, of the same versions and not the one that the head names: what was mixed up is not read as history."""
+    inner = MemoryStore()
+    for name in (session_id, "another"):
+        log = EventLog(inner, name, limits=SMALL)
+        await add(log, {"of": name})
+        await add(log, {"of": name})
+        await log.settle()
+    segments = [key for key in inner._values if ":s:" in key]
+    ours, other = segments[0], segments[len(segments) // 2]
+    await inner.put_many([Put(ours, (await inner.get_many([other]))[other])])
+    with pytest.raises(CorruptLog, match=ours.replace("{", r"\{")):
+        await EventLog(inner, session_id, limits=SMALL).read()
+
+
 def _quick() -> Retry:
     return Retry(budget=0.05, first=0.001, cap=0.002)
 

@@ -109,7 +109,8 @@ def _calls() -> dict[str, Call]:
 
 
 def _judge(calls: dict[str, Call], log: Log, **how: bool) -> None:
-    check(list(calls.values()), log, **{"forgot": False, **how}, alive={"x", "y"})
+    sent = {"id-1": 1, "id-2": 3, "id-3": 5, "id-4": 7, "id-5": 11}
+    check(list(calls.values()), log, sent, left=[], **{"forgot": False, **how}, alive={"x", "y"})
 
 
 def test_the_judge_accepts_what_is_right() -> None:
@@ -135,6 +136,7 @@ def test_the_judge_accepts_what_is_right() -> None:
         ("now", {"began": 9, "ended": 10}, "before what had ended"),
         ("past", {"version": 1}, "another version"),
         ("y-2", {"began": 1, "ended": 2}, "before what had ended"),
+        ("y-2", {"began": 9, "ended": 10, "error": asyncio.CancelledError()}, "sent after"),
         ("refused", {"error": ForkDetected("fork")}, "the store never forgot"),
     ],
 )

@@ -9,7 +9,7 @@ present at some moment of the call.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from eventlog_session import EventLog
-from eventlog_session.core.events import ADDED, CLEARED, POPPED, REWOUND, Event
+from eventlog_session.core.events import ADDED, ADOPTED, CLEARED, POPPED, REWOUND, Event
 from eventlog_session.errors import (
     Conflict,
     CorruptLog,
@@ -119,29 +119,44 @@ def paired(items: Sequence[Any], texts: Sequence[int]) -> State:
     return [(item, place in kept) for place, item in enumerate(items)]
 
 
-def check(calls: Sequence[Call], log: Log, *, forgot: bool, alive: AbstractSet[str]) -> Counter[str]:
+def check(
+    calls: Sequence[Call], log: Log, sent: Mapping[str, int], *, left: State, forgot: bool, alive: AbstractSet[str]
+) -> Counter[str]:
     """
     Return how the changes ended, or raise Violated. *forgot*: the store lost what it had acknowledged.
 
+    *sent* says when each event first was, by its id. *left* is what was there before the log, and is its first version.
+
     Then an acknowledged change may be missing if the process that knew of it was told since, or is not *alive* to be told.
     """
-    return Counter(_Check(calls, log, forgot=forgot, alive=alive).run())
+    return Counter(_Check(calls, log, sent, left=left, forgot=forgot, alive=alive).run())
 
 
 class _Check:
-    def __init__(self, calls: Sequence[Call], log: Log, *, forgot: bool, alive: AbstractSet[str]) -> None:
+    def __init__(
+        self, calls: Sequence[Call], log: Log, sent: Mapping[str, int], *, left: State, forgot: bool, alive: AbstractSet[str]
+    ) -> None:
         self.calls = calls
         self.log = log
+        self.sent = sent
         self.forgot = forgot
         self.alive = alive
         self.places = {name: version for version, name in enumerate(log.names) if name is not None}
-        _require(len(self.places) == len(log.events), "an event is in the log twice, or nobody wrote it")
+        self.oldest = 1 if left else 0
+        """The version that there was before anybody did anything."""
+        if left and log.events:
+            _require(log.events[0].kind == ADOPTED and log.states[1] == left, "what was left was not taken over as it was")
+        taken_over = self.oldest if log.events else 0
+        _require(len(self.places) + taken_over == len(log.events), "an event is in the log twice, or nobody wrote it")
         began = {call.name: call.began for call in calls}
         self.began = [0]
         """For each version, when the last call began without which it can't be."""
         for name in log.names[1:]:
-            _require(name in began, f"{name} was never called")
-            self.began.append(max(self.began[-1], began[name or ""]))
+            _require(name in began or (taken_over and len(self.began) == 1), f"{name} was never called")
+            self.began.append(max(self.began[-1], began.get(name or "", 0)))
+        if left and not log.events:
+            log.states.append(left)
+            self.began.append(0)
         self.told: dict[str, int] = {}
         """When each process last heard that the store forgot."""
         heard: list[tuple[int, int]] = []
@@ -166,7 +181,7 @@ class _Check:
                 raise Violated(f"{wrong}\n{call}")
             if wrong:
                 yield "lost and told"
-            if call.kind == "read":
+            if call.kind in ("read", "walk"):
                 yield "reads"
             else:
                 yield call.fate
@@ -181,7 +196,7 @@ class _Check:
     def _wrong(self, call: Call) -> str:
         """Return what is wrong with *call*; "" for nothing."""
         place = self.places.get(call.name)
-        if call.kind == "read":
+        if call.kind in ("read", "walk"):
             return self._wrong_read(call)
         if isinstance(call.error, NoSuchPoint) and (call.target or 0) <= self._heard(call.began):
             return "there was such a version"
@@ -200,6 +215,8 @@ class _Check:
             return "other items than were added"
         if place <= self._heard(call.began):
             return f"in the log at {place}, before what had ended when it began"
+        if call.ended is not None and self.sent[event.id] >= call.ended:
+            return "sent after its caller had heard that it is over"
         if call.fate in ("not written", "nothing to do"):
             return f"said to be {call.fate}, and in the log at {place}"
         if isinstance(call.error, OutcomeUnknown) and event.id not in call.error.event_ids:
@@ -215,12 +232,19 @@ class _Check:
             return "there was such a version" if (call.target or 0) <= self._heard(call.began) else ""
         if call.error is not None or call.ended is None or call.version is None:
             return ""
-        if call.version >= len(self.log.states) or call.found != _newest(self.log.states[call.version], call.need):
+        if call.version >= len(self.log.states) or call.found != self._reads(call, call.version):
             return "read otherwise than this version reads now"
         if call.target is not None:
             return "" if call.version == call.target else "read another version than was asked for"
         heard = self._heard(call.began)
         return f"read the past: version {heard} had been heard of before" if call.version < heard else ""
+
+    def _reads(self, call: Call, version: int) -> State:
+        """Return what *call* has to find at *version*."""
+        if call.kind == "walk":
+            return [(name, False) for name in self.log.names[1 : version + 1]]
+        state = self.log.states[version]
+        return state if call.need is None else state[-call.need :] if call.need else []
 
     def _heard(self, when: int) -> int:
         """Return the newest version that had been heard of by *when*, 0 if the store may have forgotten it since."""
@@ -228,7 +252,7 @@ class _Check:
 
     def _idle(self, call: Call) -> bool:
         """Whether at some moment of *call* there was nothing to do for it."""
-        version = self._heard(call.began)
+        version = max(self._heard(call.began), self.oldest)
         while version < len(self.log.states) and self.began[version] < (call.ended or 0):
             if not self.log.states[version] and (call.kind != "rewind" or call.target == 0):
                 return True
@@ -239,11 +263,7 @@ class _Check:
 
 
 def _label(item: Any) -> str:
-    return str(item["name"] if isinstance(item, dict) else item.partition(" ")[0])
-
-
-def _newest(state: State, need: int | None) -> State:
-    return state if need is None else state[-need:] if need else []
+    return str(item["name"] if isinstance(item, dict) else str(item).partition(" ")[0])
 
 
 def _require(fact: object, otherwise: str) -> None:

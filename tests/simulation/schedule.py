@@ -15,13 +15,13 @@ from eventlog_session.testing import Fault
 
 from .history import Call, Log, State, Violated, check
 from .loop import Stuck, VirtualLoop
-from .world import SESSION, Process, World
+from .world import LEFT, SESSION, Process, World
 
 PROFILES: Final = ("redis", "sql", "mongodb", "etcd", "plain")
 _LYING: Final = frozenset({"mongodb", "etcd", "plain"})
 """Profiles that are not believed when they report success."""
 _FAULTS: Final[Sequence[Fault]] = tuple(fault for fault in Fault if fault not in (Fault.STALE_HEAD, Fault.FALSE_SUCCESS))
-_KINDS: Final[Mapping[str, int]] = MappingProxyType({"add": 9, "pop": 4, "clear": 1, "rewind": 2, "read": 3, "past": 2})
+_KINDS: Final[Mapping[str, int]] = MappingProxyType({"add": 9, "pop": 4, "clear": 1, "rewind": 2, "read": 3, "past": 2, "walk": 1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class _Schedule:
                 raise
             return Counter({"damage reported": 1})
         alive = {process.name for process in self.processes if process.alive}
-        return check(world.calls, log, forgot=world.forgot, alive=alive)
+        return check(world.calls, log, world.sent, left=LEFT if world.legacy else [], forgot=world.forgot, alive=alive)
 
     async def _look(self, process: Process) -> None:
         for _ in range(4):

@@ -1,6 +1,7 @@
 """The machine room: processes that share a store over a network of their own each, all of it in virtual time."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,16 +11,20 @@ from typing import Any
 import orjson
 
 from eventlog_session import EventLog, Limits, Retry
+from eventlog_session.adoption import legacy_key
+from eventlog_session.core.keys import ID_LENGTH
 from eventlog_session.errors import Unavailable
 from eventlog_session.runtime import Runtime
 from eventlog_session.stores.base import Committed, NotCommitted, Put, Traits, Value
 from eventlog_session.testing import Chance, Fault, FaultyStore, ProfiledStore
 from eventlog_session.testing.profiles import BORN_TWICE, FAILED_OVER
 
-from .history import Call, paired
+from .history import Call, State, paired
 
 START = 1_700_000_000.0
 SESSION = "a session"
+LEFT: State = [({"name": f"left-{number}"}, False) for number in range(3)]
+"""What a `DaprSession` left, where one did."""
 
 
 @dataclass(slots=True)
@@ -33,6 +38,8 @@ class World:
     chances: Mapping[Fault, float]
     slow: float
     """How often a request or a reply is slower than a deadline."""
+    legacy: bool = False
+    """Whether a `DaprSession` left a history, to be taken over."""
     traced: bool = False
     loop: asyncio.AbstractEventLoop = field(init=False)
     store: ProfiledStore = field(init=False)
@@ -42,12 +49,17 @@ class World:
     trace: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     wires: "list[Wire]" = field(default_factory=list)
+    sent: dict[str, int] = field(default_factory=dict)
+    """When each event was first sent, by its id."""
     under_way: "set[asyncio.Task[None]]" = field(default_factory=set)
     ticks: int = 0
 
     def __post_init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.store = ProfiledStore(self.profile, clock=self.clock, pause=self.pause)
+        if self.legacy:
+            left = json.dumps([json.dumps(item, separators=(",", ":")) for item, _ in LEFT]).encode()
+            self.store.hold(Put(legacy_key(SESSION), left))
 
     def clock(self) -> float:
         """Return the seconds since 1970, as the store has them."""
@@ -125,6 +137,9 @@ class Wire:
         return found
 
     async def commit(self, head: Put, etag: str | None, values: Sequence[Put]) -> Committed | NotCommitted:  # noqa: D102
+        for put in values:
+            if ":e:" in put.key:
+                self._world.sent.setdefault(put.key[-ID_LENGTH:], self._world.ticks)
         try:
             outcome: Committed | NotCommitted = await self._ask("commit", head, etag, values)
         except Unavailable as error:
@@ -198,7 +213,7 @@ class Process:
         """The newest version that it has heard of."""
         skew = world.random.uniform(-0.05, 0.05)
         self.log = EventLog(
-            self.wire, SESSION, limits=world.limits, retry=world.retry, adopt=False,
+            self.wire, SESSION, limits=world.limits, retry=world.retry, adopt=world.legacy,
             runtime=Runtime(
                 clock=lambda: world.clock() + skew,
                 monotonic=world.loop.time,
@@ -232,6 +247,10 @@ class Process:
         return call
 
     async def _answer(self, call: Call) -> None:
+        if call.kind == "walk":
+            call.found = [(event.extensions.get("call"), False) async for _, _, event in self.log.events()]
+            call.version = len(call.found)
+            return
         if call.kind == "read":
             view = await self.log.read(call.need, call.target)
             call.version, call.found = view.version, paired(view.items, view.texts)

@@ -1,0 +1,232 @@
+"""
+Each guard of the protocol taken away in turn: something must notice.
+
+``PYTHONPATH=tests python -m mutants`` prints guard, change and what failed; `test_mutants` runs the same. The package is
+copied, the change made in the copy, and the tests named, or a number of simulated schedules, run against it. A line that is
+not found exactly once is an error: then the guard has moved, and its entry here has to follow.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+from tempfile import TemporaryDirectory
+
+import eventlog_session
+
+PACKAGE = Path(eventlog_session.__file__).parent
+TESTS = Path(__file__).parent
+PATIENCE = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A guard, how it is taken away, and what notices."""
+
+    guard: str
+    edits: Sequence[tuple[str, str, str]]
+    """Module, part of a line that it holds once, and what stands there instead."""
+    noticed_by: str
+    """Tests as pytest names them, or ``simulation PROFILE SCHEDULES``."""
+
+
+MUTANTS: Sequence[Mutant] = (
+    Mutant(
+        "a commit is guarded by the etag of the head that it was decided on",
+        [("commit", "commit(proposal.put, base.etag,", "commit(proposal.put, (await self._heads.fresh()).etag,")],
+        "simulation sql 200",
+    ),
+    Mutant(
+        "committed is what stands at the versions it was to take",
+        [("commit", "if await self._stands(proposal, found.head):", "if found.head.version > base.head.version:")],
+        "simulation sql 200",
+    ),
+    Mutant(
+        "every event of a group stands where it was to stand, not the first alone",
+        [("commit", "enumerate(proposal.ids, first)", "enumerate(proposal.ids[:0], first)")],
+        "simulation redis 200",
+    ),
+    Mutant(
+        "what was sent is frozen: the very same bytes are sent again while the head stands still",
+        [("commit", "if found.etag != base.etag or found.head.version != base.head.version:", "if True:")],
+        "test_log.py::test_the_very_same_request_is_sent_again",
+    ),
+    Mutant(
+        "what was sent is frozen: no attempt has ids of its own",
+        [
+            ("commit", "if found.etag != base.etag or found.head.version != base.head.version:", "if True:"),
+            (
+                "commit",
+                "            event = intent.draft.event",
+                (
+                    "            if not intent.draft.ahead: intent.draft = draft(replace(intent.draft.event, "
+                    "id=mint(self._runtime.random_bytes(10))), self._keys, self._limits, binary=False)\n"
+                    "            event = intent.draft.event"
+                ),
+            ),
+        ],
+        "simulation sql 500",
+    ),
+    Mutant(
+        "success is believed only where the store earns it",
+        [("commit", "if isinstance(outcome, Committed) and traits.trusted:", "if isinstance(outcome, Committed):")],
+        "simulation mongodb 500",
+    ),
+    Mutant(
+        "what was sent may have been written: it is unknown, not unwritten",
+        [("commit", "        if not sent:\n", "        if True:\n")],
+        "simulation plain 300",
+    ),
+    Mutant(
+        "an event's key is its call's own, not its version's",
+        [
+            (
+                "log",
+                "event = Event(mint(self._runtime.random_bytes(10)), kind,",
+                "known = self._heads._known; event = Event(mint((known.head.version if known else 0).to_bytes(10)), kind,",
+            )
+        ],
+        "simulation sql 100",
+    ),
+    Mutant(
+        "parts are written before the commit that names them",
+        [("commit", "                await self._write_ahead(intent, ttl)", "                pass")],
+        "simulation sql 100",
+    ),
+    Mutant(
+        "nothing to do is said of a head read within the call",
+        [("commit", "if not proposal.ids and not fresh:", "if False:")],
+        "simulation redis 500",
+    ),
+    Mutant(
+        "a session that began anew is not the old one, nor a fork of it",
+        [("heads", "if after.generation != before.generation:", "if False:")],
+        "test_log.py::test_an_expired_session_is_no_fork",
+    ),
+    Mutant(
+        "what was acknowledged and is gone is a fork",
+        [("heads", "if after.version < before.version or not await self._same(before, after):", "if False:")],
+        "simulation sql 500",
+    ),
+    Mutant(
+        "the same version made by another event is a fork",
+        [("heads", "or not await self._same(before, after):", "or False:")],
+        "test_log.py::test_another_history_is_a_fork",
+    ),
+    Mutant(
+        "a fork is told to somebody who is there to hear it",
+        [("lane", "if all(intent.left for intent in group):", "if False:")],
+        "test_faulty.py::test_a_fork_that_only_a_cancelled_call_saw_is_told_to_the_next",
+    ),
+    Mutant(
+        "a head that may have expired is not written through",
+        [("heads", "or self._expiring(known.head):", "or False:")],
+        "test_log.py::test_a_head_about_to_expire_is_read_first",
+    ),
+    Mutant(
+        "a bulk read with holes is read again before it is called damage",
+        [("reader", "        await self._reread([", "        ([")],
+        "simulation plain 300",
+    ),
+    Mutant(
+        "damaged bytes are named, not read",
+        [("reader", "if digest(values[0]) != want.name:", "if False:")],
+        "test_faulty.py::test_another_segment_in_its_place_is_damage",
+    ),
+    Mutant(
+        "nothing is deleted that the head still names",
+        [("sweep", 'for place in range(len(run)) if "f" not in run.odd.get(place, ())', "for place in range(len(run))")],
+        "simulation sql 300",
+    ),
+    Mutant(
+        "commit times never run backwards",
+        [("core/advance", "committed = max(now, head.updated)", "committed = now")],
+        "simulation sql 200",
+    ),
+    Mutant(
+        "a call cancelled before it is sent is never written",
+        [("commit", "if any(intent.answer.done() for intent in proposal.answers):", "if False:")],
+        "simulation etcd 500",
+    ),
+    Mutant(
+        "a call cancelled after it was sent settles first",
+        [("lane", "                await self._outlast(intent)", "                pass")],
+        "test_log.py::test_a_call_cancelled_after_it_was_sent_settles_first",
+    ),
+)
+
+
+class Moved(LookupError):
+    """A guard is not where its mutant says it is."""
+
+
+def mutate(mutant: Mutant, package: Path) -> None:
+    """Make *mutant*'s change in the copy at *package*. Raises Moved."""
+    for module, old, new in mutant.edits:
+        path = package / f"{module}.py"
+        source = path.read_text()
+        if source.count(old) != 1:
+            raise Moved(f"{mutant.guard!r}: {module}.py holds {old.strip()!r} {source.count(old)} times; say where it is now")
+        path.write_text(source.replace(old, new))
+
+
+def failure(mutant: Mutant | None, check: str) -> str:
+    """Return what fails of *check* with *mutant* in place, none for the package as it is; "" if nothing does."""
+    with TemporaryDirectory(prefix="mutant-") as place:
+        root = Path(place)
+        leave = ignore_patterns("__pycache__", ".pytest_cache", "daprd")
+        copytree(PACKAGE, root / "eventlog_session", ignore=leave)
+        copytree(TESTS, root / "tests", ignore=leave)
+        (root / "pyproject.toml").write_text((TESTS.parent / "pyproject.toml").read_text())
+        if mutant is not None:
+            mutate(mutant, root / "eventlog_session")
+        kind, *asked = check.split()
+        if kind == "simulation":
+            command = ["simulation", "--profile", asked[0], "--schedules", asked[1], "--first"]
+        else:
+            command = ["pytest", "-q", "-x", "-p", "no:cacheprovider", *(f"tests/{name}" for name in check.split())]
+        ran = subprocess.run(
+            [sys.executable, "-P", "-m", *command],
+            cwd=root, env={**os.environ, "PYTHONPATH": os.pathsep.join([place, f"{place}/tests"])},
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+    if ran.returncode not in (0, 1):  # neither passed nor failed: not run at all
+        raise RuntimeError(f"{check} could not be run:\n{ran.stdout}\n{ran.stderr}")
+    if ran.returncode == 0:
+        return ""
+    wanted = "VIOLATED" if kind == "simulation" else "FAILED"
+    lines = [line for line in ran.stdout.splitlines() if line.startswith(wanted)]
+    if not lines:
+        raise RuntimeError(f"{check} failed in some other way:\n{ran.stdout}\n{ran.stderr}")
+    return lines[0].removeprefix(wanted).strip()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print what notices that each guard is gone; 1 if something does not, or fails with all of them in place."""
+    parser = argparse.ArgumentParser("python -m mutants", description=__doc__)
+    parser.add_argument("words", nargs="*", help="only guards that have all of these words in them")
+    words = parser.parse_args(arguments).words
+    chosen = [mutant for mutant in MUTANTS if all(word in mutant.guard for word in words)]
+    missed = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        checks = sorted({mutant.noticed_by for mutant in chosen})
+        for check, found in zip(checks, pool.map(lambda check: failure(None, check), checks), strict=True):
+            if found:
+                missed += 1
+                print(f"with all guards in place: {check}: {found}")
+        for mutant, found in zip(chosen, pool.map(lambda one: failure(one, one.noticed_by), chosen), strict=True):
+            missed += not found
+            print(f"{mutant.guard}\n    {mutant.noticed_by}: {found or 'NOTICED NOTHING'}")
+            for module, old, new in mutant.edits:
+                print(f"    {module}.py: {old.strip()}  ->  {new.strip()}")
+    print(f"{len(chosen)} guards taken away, {missed} not noticed")
+    return bool(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
