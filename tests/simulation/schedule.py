@@ -21,7 +21,9 @@ PROFILES: Final = ("redis", "sql", "mongodb", "etcd", "plain")
 _LYING: Final = frozenset({"mongodb", "etcd", "plain"})
 """Profiles that are not believed when they report success."""
 _FAULTS: Final[Sequence[Fault]] = tuple(fault for fault in Fault if fault not in (Fault.STALE_HEAD, Fault.FALSE_SUCCESS))
-_KINDS: Final[Mapping[str, int]] = MappingProxyType({"add": 9, "pop": 4, "clear": 1, "rewind": 2, "read": 3, "past": 2, "walk": 1})
+_KINDS: Final[Mapping[str, int]] = MappingProxyType(
+    {"add": 9, "pop": 4, "clear": 1, "rewind": 2, "read": 3, "past": 2, "walk": 1},
+)
 
 
 @dataclass(frozen=True, slots=True)
