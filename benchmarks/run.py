@@ -32,6 +32,7 @@ from uuid import uuid4
 from cases import CASES, ITEM_BYTES, Case, expect, message
 from dapr.conf import settings
 from meter import PAUSE, Sample
+from readme import splice
 from rig import Rig, daprd
 from subjects import Dapr, EventLog, Subject
 
@@ -165,14 +166,6 @@ def _table(table: Sequence[Mapping[str, Any]], other: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def show(markdown: str, readme: Path) -> None:
-    """Put the results where people look: between the README's marks, its headings two levels down."""
-    before, begin, rest = readme.read_text().partition("<!-- bench-quick -->\n")
-    _, end, after = rest.partition("<!-- /bench-quick -->")
-    shown = markdown.split("\n", 2)[2].replace("\n## ", "\n### ")
-    readme.write_text(before + begin + shown + end + after)
-
-
 def machine(rig: Rig, load: float) -> dict[str, str]:
     """Return what the figures depend on, without the machine's name or paths. *load* is that before they were taken."""
     git = shutil.which("git") or "true"  # which says nothing, as git does outside a repository
@@ -210,7 +203,7 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "quick.json").write_text(json.dumps(report, indent=1) + "\n")
     (RESULTS / "quick.md").write_text(text := _markdown(report))
-    show(text, RESULTS.parents[1] / "README.md")
+    splice("bench-quick", text.split("\n", 2)[2].replace("\n## ", "\n### "))  # its headings two levels down
     print(f"{text}\n{perf_counter() - begun:.0f} s in all; kept in benchmarks/results/")
 
 
