@@ -32,7 +32,7 @@ def certified() -> str:
         verdict = "yes" if "\nverdict: a log can be kept here" in text else "**no**"
         assert server is not None
         assert kind is not None
-        row = (f"`{kind[1]}`", server[1], verdict, "; ".join(lost) or "–")
+        row = (f"`{kind[1]}`", server[1], verdict, "; ".join(lost) or "nothing")
         rows.append(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |")
     return "\n".join(rows) + "\n"
 

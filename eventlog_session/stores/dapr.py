@@ -36,7 +36,7 @@ class Profile:
     """A write without a ttl leaves the key the one it had, so that a ttl must be taken away in so many words."""
 
 
-_SAFE = Profile(Traits())
+SAFE = Profile(Traits())
 _SQL = Profile(Traits(atomic_create=True, keeps_bytes=True, trusted=True))
 PROFILES: Mapping[str, Profile] = {
     # Redis ignores first-write in a transaction, but an etag that is never issued creates an absent key and fails on any other
@@ -60,18 +60,9 @@ PROFILES: Mapping[str, Profile] = {
 """By component type, or type and version where versions differ. What is not in here is trusted with nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
-    """A state store as the sidecar's metadata describes it."""
-
-    type: str
-    version: str
-    capabilities: frozenset[str]
-
-    @property
-    def profile(self) -> Profile:
-        """What is known of it."""
-        return PROFILES.get(f"{self.type}/{self.version}") or PROFILES.get(self.type, _SAFE)
+def profile_of(component_type: str, version: str) -> Profile | None:
+    """Return what is known of a component type, in that version if versions differ; None when nothing is."""
+    return PROFILES.get(f"{component_type}/{version}") or PROFILES.get(component_type)
 
 
 _REFUSED = frozenset(
@@ -115,7 +106,7 @@ class DaprStore:
         self._deadline = deadline
         self._consistency = _STRONG if consistency == "strong" else common_v1.StateOptions.CONSISTENCY_EVENTUAL
         self._given = profile
-        self._profile = profile or _SAFE
+        self._profile = profile or SAFE
         self._transactional = True
         self._known = False
         self._inflated = False
@@ -141,29 +132,26 @@ class DaprStore:
     async def traits(self) -> Traits:
         if not self._known:
             try:
-                component = await self.component()
+                reply = await self._call("GetMetadata", api_v1.GetMetadataRequest())
             except StoreRefused:
                 pass  # a sidecar that does not tell its components: the safe profile
             else:
-                if component is not None:
-                    can = component.capabilities or {"ETAG", "TRANSACTIONAL"}  # none told: found out by trying
-                    self._transactional = "TRANSACTIONAL" in can
-                    self._profile = self._given or component.profile
-                    if "ETAG" not in can:
-                        raise StoreRefused(
-                            f"state store {self.name!r} ({component.type}) has no etags, without which writers can't be kept "
-                            "from overwriting each other; use one with the ETAG capability"
-                        )
+                self._learn(reply)
             self._known = True
         return self._profile.traits
 
-    async def component(self) -> Component | None:
-        """Return what the sidecar says of this component, None when it names no such. Raises StoreRefused, Unavailable."""
-        reply = await self._call("GetMetadata", api_v1.GetMetadataRequest())
-        for one in reply.registered_components:
+    def _learn(self, metadata: Any) -> None:
+        """Take from the sidecar's *metadata* what kind of component this is. Raises StoreRefused for one without etags."""
+        for one in metadata.registered_components:
             if one.name == self.name:
-                return Component(one.type, one.version, frozenset(one.capabilities))
-        return None
+                can = set(one.capabilities) or {"ETAG", "TRANSACTIONAL"}  # none told: found out by trying
+                self._transactional = "TRANSACTIONAL" in can
+                self._profile = self._given or profile_of(one.type, one.version) or SAFE
+                if "ETAG" not in can:
+                    raise StoreRefused(
+                        f"state store {self.name!r} ({one.type}) has no etags, without which writers can't be kept from "
+                        "overwriting each other; use one with the ETAG capability"
+                    )
 
     async def get(self, key: str) -> Value | None:
         request = api_v1.GetStateRequest(store_name=self.name, key=key, consistency=_STRONG, metadata=_partition(key))

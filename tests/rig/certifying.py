@@ -24,7 +24,7 @@ from .rig import FOLDER, Rig
 from .servers import Postgres, Redis
 
 REPORTS = FOLDER.parent / "benchmarks" / "results" / "certify"
-RUNS = FOLDER.parent / "eventlog_session" / "certified.json"
+RUNS = FOLDER.parent / "eventlog_session" / "certify" / "certified.json"
 
 
 def certify_all(components: Sequence[str]) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from .stores.dapr import Profile
+    from ..stores.dapr import Profile
 
 Kept = Literal["same", "decimals", "changed", "refused"]
 """What became of bytes: *decimals* is how Dapr's state encryption returns those of a transaction, ``[123 34 97]``."""

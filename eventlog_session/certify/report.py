@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .limits import Limits
+from ..limits import Limits
 
 if TYPE_CHECKING:
-    from .certify import Certificate
+    from ..certify import Certificate
+    from ..stores.dapr import Profile
     from .observations import Seen
-    from .stores.dapr import Profile
 
 
 @dataclass(frozen=True, slots=True)

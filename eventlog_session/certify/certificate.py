@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from .errors import StoreRefused
-from .limits import Limits
+from ..errors import StoreRefused
+from ..limits import Limits
+from ..runtime import Runtime
 from .report import Finding, findings, lines, own_ttl
-from .runtime import Runtime
 
 if TYPE_CHECKING:
     from dapr.aio.clients import DaprClient
 
+    from ..stores.component import Description
+    from ..stores.dapr import Profile
     from .observations import Seen
-    from .stores.component import Description
-    from .stores.dapr import Profile
 
 FAILOVER = {
     "state.redis": "Redis replicates asynchronously: a failover can take acknowledged commits back (ForkDetected tells)",
@@ -103,9 +103,9 @@ async def certify(
     *client* is a `DaprClient`, which stays open, or a sidecar's address. All keys written are deleted again. Raises
     `Unavailable` when there is no sidecar, and `StoreRefused` when it has no such store or the store has no etags.
     """
+    from ..stores.component import Component  # noqa: PLC0415
+    from ..stores.sidecar import SidecarClient  # noqa: PLC0415
     from .probes import Probing  # noqa: PLC0415 all of Dapr, which `--list` and `--help` need not
-    from .stores.component import Component  # noqa: PLC0415
-    from .stores.sidecar import SidecarClient  # noqa: PLC0415
 
     opened = SidecarClient(client) if isinstance(client, str) else None
     component, start, left = Component(opened or client, store_name), runtime.monotonic(), 0  # type: ignore[arg-type]
@@ -150,11 +150,12 @@ def judge(
 # ---- what is assumed ---------------------------------------------------------------------------------------------------
 
 
-def assumed(component_type: str, version: str) -> "tuple[Profile, bool]":  # noqa: ARG001 one profile serves all versions yet
+def assumed(component_type: str, version: str) -> "tuple[Profile, bool]":
     """Return what `stores.dapr` assumes of a component, and whether it knows it."""
-    from .stores.dapr import _SAFE, PROFILES  # noqa: PLC0415 half a second of Dapr
+    from ..stores.dapr import SAFE, profile_of  # noqa: PLC0415 half a second of Dapr
 
-    return PROFILES.get(component_type, _SAFE), component_type in PROFILES
+    profile = profile_of(component_type, version)
+    return profile or SAFE, profile is not None
 
 
 def summary(profile: "Profile") -> str:
@@ -176,7 +177,7 @@ def runs() -> tuple[dict[str, Any], ...]:
 
 def known_types() -> Iterator[dict[str, Any]]:
     """Yield each known component type: its version, its profile, and the runs that showed it; "from source" without one."""
-    from .stores.dapr import PROFILES  # noqa: PLC0415 half a second of Dapr
+    from ..stores.dapr import PROFILES  # noqa: PLC0415 half a second of Dapr
 
     shown = {(run["type"], run["version"]) for run in runs()}
     types = shown | {(name, "") for name in PROFILES if name not in {ran for ran, _ in shown}}

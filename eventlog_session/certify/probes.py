@@ -12,9 +12,9 @@ from statistics import median
 from typing import Literal
 from uuid import uuid4
 
-from .core.keys import Keys, mint
+from ..core.keys import Keys, mint
+from ..stores.component import Answer, Component, Description, Found, Unreadable, Write
 from .observations import Bulk, Chain, Creation, Kept, Race, Seen, Sizes, Ttl
-from .stores.component import Answer, Component, Description, Found, Unreadable, Write
 
 RACERS = 16
 CREATIONS = 6
