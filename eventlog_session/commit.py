@@ -210,8 +210,8 @@ class Committer:
             return await self._born()
         if any(intent.answer.done() for intent in proposal.answers):
             return base  # a caller was cancelled while this was decided, and nothing was sent
-        for intent in proposal.answers:
-            intent.sent = True
+        for intent, answer in proposal.answers.items():  # who has nothing to do here may have on the next head, and is not sent
+            intent.sent = intent.sent or (isinstance(answer, Answer) and answer.version is not None)
         sent = False
         for attempt in count():
             try:
