@@ -122,6 +122,8 @@ class _Schedule:
         if world.expired:
             return Counter({"expired": 1})
         alive = {process.name for process in self.processes if process.alive}
+        if world.ttl is not None:  # who looks only after the ttl can't know that it was something else that took it away
+            alive = set()
         return check(world.calls, log, world.sent, left=LEFT if world.legacy else [], forgot=world.forgot, alive=alive)
 
     async def _look(self, process: Process) -> None:
