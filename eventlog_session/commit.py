@@ -129,8 +129,9 @@ class Committer:
 
     async def _send(self, proposal: Proposal) -> Committed | NotCommitted:
         """Send *proposal* once; remember its head at once if the store's word is good enough for that."""
-        for intent in proposal.answers:
-            intent.sent = True
+        for intent, answer in proposal.answers.items():
+            # who has nothing to do on this head may have on the next one, and is not sent
+            intent.sent = intent.sent or intent.draft is None or (isinstance(answer, Answer) and answer.version is not None)
             intent.attempts += 1
         sent_at = self._runtime.monotonic()
         outcome = await self._store.commit(proposal.put, proposal.base.etag, proposal.values)

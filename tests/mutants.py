@@ -124,6 +124,27 @@ MUTANTS: Sequence[Mutant] = (
         "test_faulty.py::test_a_fork_that_only_a_cancelled_call_saw_is_told_to_the_next",
     ),
     Mutant(
+        "what any call has seen is remembered, whatever another saw meanwhile",
+        [("heads", "return not now.version or (now", "return (now")],
+        "test_faulty.py::test_what_a_slow_read_saw_is_remembered",
+    ),
+    Mutant(
+        "a history that another process took over just now is not taken for an expired session's",
+        [
+            (
+                "heads",
+                "                    return self._parse(await self._store.get(self._keys.head), before)",
+                " " * 20 + "return known",
+            )
+        ],
+        "test_faulty.py::test_a_history_taken_over_meanwhile_is_not_taken_for_an_expired_one",
+    ),
+    Mutant(
+        "a cancelled call that had nothing to do is not sent later",
+        [("commit", "(isinstance(answer, Answer) and answer.version is not None)", "True")],
+        "test_faulty.py::test_a_cancelled_call_with_nothing_to_do_is_not_done_later",
+    ),
+    Mutant(
         "a head that may have expired is not written through",
         [("heads", "or self._expiring(known.head):", "or False:")],
         "test_log.py::test_a_head_about_to_expire_is_read_first",

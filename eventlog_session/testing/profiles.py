@@ -160,6 +160,10 @@ class ProfiledStore:
         self._write(values)
         self._journal.clear()
 
+    def gone(self, key: str) -> bool:
+        """Whether *key* was there, and has expired since."""
+        return key in self._held and self._live(key) is None
+
     def fail_over(self, writes: int) -> None:
         """Go back *writes* requests, as a replica does that has not heard of them; counted etags are then given again."""
         self._saw(FAILED_OVER)

@@ -63,9 +63,14 @@ _COLUMNS: Sequence[tuple[str, Sequence[str]]] = (
     ("crashed", ("never heard of",)),
     ("= written", ("never heard of: written",)),
     ("+ absent", ("never heard of: absent",)),
-    ("forgotten and told", ("lost and told",)),
+    ("forgotten, told", ("lost and told",)),
+    ("not judged: damaged", ("damage reported",)),
+    ("expired", ("expired",)),
 )
-"""Headings and what they add up. What is forgotten and told is also counted as what it was."""
+"""
+Headings and what they add up. What was forgotten by the store, and its process told, is counted as what it was as well. Not
+judged are schedules that a failover left without values that a head names, which is said, and those whose session expired.
+"""
 
 
 def campaign(profiles: Sequence[str], seeds: Iterable[int]) -> Summary:

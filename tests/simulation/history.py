@@ -49,6 +49,7 @@ class Call:
     target: int | None = None
     """The version to rewind to or to read; of a read None for the present."""
     need: int | None = None
+    ttl: int | None = None
     ended: int | None = None
     """None: nobody ever heard."""
     version: int | None = None
@@ -123,11 +124,11 @@ def check(
     calls: Sequence[Call], log: Log, sent: Mapping[str, int], *, left: State, forgot: bool, alive: AbstractSet[str]
 ) -> Counter[str]:
     """
-    Return how the changes ended, or raise Violated. *forgot*: the store lost what it had acknowledged.
+    Return how the changes ended, or raise Violated.
 
     *sent* says when each event first was, by its id. *left* is what was there before the log, and is its first version.
-
-    Then an acknowledged change may be missing if the process that knew of it was told since, or is not *alive* to be told.
+    *forgot* says that the store lost what it had acknowledged: then a change may be missing if the process that knew of it
+    was told since, or is not *alive* to be told.
     """
     return Counter(_Check(calls, log, sent, left=left, forgot=forgot, alive=alive).run())
 
@@ -237,6 +238,8 @@ class _Check:
         if call.target is not None:
             return "" if call.version == call.target else "read another version than was asked for"
         heard = self._heard(call.began)
+        if call.kind == "walk" and heard == self.oldest:  # what was left is no event until it is taken over
+            return ""
         return f"read the past: version {heard} had been heard of before" if call.version < heard else ""
 
     def _reads(self, call: Call, version: int) -> State:

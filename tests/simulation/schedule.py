@@ -22,7 +22,7 @@ _LYING: Final = frozenset({"mongodb", "etcd", "plain"})
 """Profiles that are not believed when they report success."""
 _FAULTS: Final[Sequence[Fault]] = tuple(fault for fault in Fault if fault not in (Fault.STALE_HEAD, Fault.FALSE_SUCCESS))
 _KINDS: Final[Mapping[str, int]] = MappingProxyType(
-    {"add": 9, "pop": 4, "clear": 1, "rewind": 2, "read": 3, "past": 2, "walk": 1},
+    {"add": 9, "pop": 4, "clear": 1, "rewind": 2, "read": 3, "past": 2, "walk": 1}
 )
 
 
@@ -58,8 +58,13 @@ def run(profile: str, seed: int, *, traced: bool = False) -> Result:
 async def _run(profile: str, seed: int, *, traced: bool) -> Result:
     random = Random(f"{profile} {seed}")
     world = World(
-        random, profile, _limits(random), _retry(random), _chances(random, profile), random.choice((0, 0, 0.01, 0.05)), traced
-    )
+        random, profile, _limits(random), _retry(random), _chances(random, profile),
+        slow=random.choice((0, 0, 0.01, 0.05)),
+        # not where a commit can be torn: see test_a_takeover_that_was_torn_is_made_again
+        legacy=random.random() < 0.1 and profile != "plain",
+        ttl=random.choice((2, 10, 100)) if random.random() < 0.15 else None,
+        traced=traced,
+    )  # fmt: skip
     schedule = _Schedule(world)
     counts: Counter[str] = Counter()
     wrong = ""
@@ -107,13 +112,18 @@ class _Schedule:
         for process in self.processes:
             if process.alive:
                 await self._look(process)
+        world.look_for_expiry()
         try:
             log = await Log.read(EventLog(world.store, SESSION, limits=replace(world.limits, cache_bytes=1 << 20), adopt=False))
         except CorruptLog:
-            if not world.forgot:
+            if not world.forgot and not world.expired:
                 raise
             return Counter({"damage reported": 1})
+        if world.expired:
+            return Counter({"expired": 1})
         alive = {process.name for process in self.processes if process.alive}
+        if world.ttl is not None:  # who looks only after the ttl can't know that it was something else that took it away
+            alive = set()
         return check(world.calls, log, world.sent, left=LEFT if world.legacy else [], forgot=world.forgot, alive=alive)
 
     async def _look(self, process: Process) -> None:
@@ -121,7 +131,7 @@ class _Schedule:
             call = await process.call(process.next_call("read"))
             if call.error is None:
                 return
-            if not self.world.forgot:
+            if not self.world.forgot and not self.world.expired:
                 raise Violated(f"after all faults had ended:\n{call}")
 
     def _start(self, bursts: int) -> None:
@@ -140,14 +150,14 @@ class _Schedule:
                     loop.call_later(random.random() * 0.02, task.cancel)
             await asyncio.wait(calls)
             if random.random() < 0.3:
-                await asyncio.sleep(random.random() * 0.03)
+                await asyncio.sleep(random.random() * (0.03 if self.world.ttl is None else self.world.ttl * 0.6))
         await process.log.settle()
 
     def _draw(self, process: Process) -> Call:
         """Draw something to do."""
         random = self.random
         kind = random.choices(tuple(_KINDS), tuple(_KINDS.values()))[0]
-        what: dict[str, Any] = {}
+        what: dict[str, Any] = {"ttl": random.choice((None, self.world.ttl, self.world.ttl))}
         if kind == "add":
             what["items"] = self._items(process)
         elif kind in ("rewind", "past"):

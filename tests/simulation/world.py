@@ -12,7 +12,7 @@ import orjson
 
 from eventlog_session import EventLog, Limits, Retry
 from eventlog_session.adoption import legacy_key
-from eventlog_session.core.keys import ID_LENGTH
+from eventlog_session.core.keys import ID_LENGTH, Keys
 from eventlog_session.errors import Unavailable
 from eventlog_session.runtime import Runtime
 from eventlog_session.stores.base import Committed, NotCommitted, Put, Traits, Value
@@ -40,6 +40,10 @@ class World:
     """How often a request or a reply is slower than a deadline."""
     legacy: bool = False
     """Whether a `DaprSession` left a history, to be taken over."""
+    ttl: int | None = None
+    """What some writes ask for; None where the session is kept for good."""
+    expired: bool = False
+    """Whether the session ever was gone for its ttl: then whatever follows is another one."""
     traced: bool = False
     loop: asyncio.AbstractEventLoop = field(init=False)
     store: ProfiledStore = field(init=False)
@@ -90,6 +94,10 @@ class World:
         """Whether the store lost what it had acknowledged."""
         return bool(self.store.seen[FAILED_OVER] or self.store.seen[BORN_TWICE])
 
+    def look_for_expiry(self) -> None:
+        """Notice that the head has expired, before somebody writes another."""
+        self.expired = self.expired or self.store.gone(Keys(SESSION).head)
+
     async def quieten(self) -> None:
         """End all faults, and wait until nothing is under way, not even from those who died."""
         self.calm = True
@@ -115,7 +123,7 @@ class Wire:
         self._name = name
         self._cut = False
         chance = Chance(world.random.random, world.chances)
-        self.faulty = FaultyStore(world.store, lambda method: None if world.calm else chance(method))
+        self.faulty = FaultyStore(world.store, lambda method: self._fault(chance, method))
         world.wires.append(self)
 
     @property
@@ -180,6 +188,8 @@ class Wire:
         await world.pause()
         outcome: Any = None
         failure: Unavailable | None = None
+        if world.ttl is not None:
+            world.look_for_expiry()
         try:
             outcome = await getattr(self.faulty, method)(*arguments)
         except Unavailable as error:
@@ -193,6 +203,12 @@ class Wire:
             reply.set_result(outcome)
         else:
             reply.set_exception(failure)
+
+    def _fault(self, chance: Chance, method: str) -> Fault | None:
+        fault = None if self._world.calm else chance(method)
+        # where there are transactions they are torn by nothing else than what the profile says
+        torn = method == "commit" and fault is Fault.TORN and self._world.profile != "plain"
+        return None if torn else fault
 
     def _expire(self, reply: "asyncio.Future[Any]") -> None:
         if not self._cut and not reply.done():
@@ -259,12 +275,12 @@ class Process:
         if call.kind == "add":
             text = tuple(place for place, (_, is_text) in enumerate(call.items) if is_text)
             data = orjson.dumps([item for item, _ in call.items])
-            answer = await self.log.add(data, len(call.items), text, extensions)
+            answer = await self.log.add(data, len(call.items), text, extensions, call.ttl)
         elif call.kind == "rewind":
-            answer = await self.log.rewind(call.target or 0, extensions)
+            answer = await self.log.rewind(call.target or 0, extensions, call.ttl)
         else:
             change: Callable[..., Awaitable[Any]] = self.log.pop if call.kind == "pop" else self.log.clear
-            answer = await change(extensions)
+            answer = await change(extensions, call.ttl)
         call.version = answer.version
         if call.kind == "pop" and answer.version is not None:
             call.found = [(answer.item, answer.is_text)]
