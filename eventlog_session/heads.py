@@ -115,6 +115,8 @@ class Heads:
                 self._known = self._fork = None
                 if not fork_told:
                     raise
+        if self._runtime.clock() >= known.head.expires:  # the store keeps it for longer, see `Limits.stray`
+            known = replace(known, head=Head.absent(self.session_id, known.head.erased))
         self._learn(known, before)
         return known
 
@@ -192,10 +194,6 @@ class Heads:
         if value is None:
             return Known(Head.absent(self.session_id), None, read_at=read_at)
         head, tombstone = self._decode(value.data, before)
-        if self._runtime.clock() > head.expires + (head.ttl or 0):
-            # a writer that lost its race may have stopped the clock that the store keeps (Redis); the head's own goes on. A
-            # ttl later, so that clocks may differ by as much before one takes a live session for an expired one
-            head = Head.absent(self.session_id, head.erased)
         return Known(head, value.etag, value.data, tombstone=tombstone, read_at=read_at)
 
     def _decode(self, data: bytes, before: Known | None) -> tuple[Head, Tombstone | None]:

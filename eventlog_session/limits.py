@@ -45,10 +45,12 @@ class Limits:
     """References to segments in the head; at that number the older half rolls up into an index node."""
     index_nodes: int = 32
     """The same for each level of nodes."""
-    erase_grace: float = 60.0
+    stray: int = 60
     """
-    Seconds after which an erasure deletes everything once more: longer than a write can be under way (a deadline, and what a
-    sidecar's own retries add).
+    Seconds for which a write may still be under way that nobody waits for: a deadline, and what a sidecar's own retries add.
+
+    For so long a head stays in the store after its session expired, since on Redis a missing key passes any etag; and after
+    so long an erasure deletes everything once more.
     """
     cache_bytes: int = 64 << 20
     """Decompressed immutable values kept for each store."""

@@ -257,7 +257,7 @@ class EventLog:
             self.keys, self._heads, self._reader, self._sweeper, self._runtime, self._lane.submit, session_id=self.session_id
         )
         with self._telemetry.operation("erase"):
-            return await eraser.erase(self._limits.erase_grace if grace is None else grace)
+            return await eraser.erase(self._limits.stray if grace is None else grace)
 
     async def settle(self) -> None:
         """Wait for everything under way, in the background too, before the store is closed."""

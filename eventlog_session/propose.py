@@ -197,7 +197,8 @@ class Proposer:
             ),
         )
         ids = tuple(one.event.id for one in drafts)
-        return Proposal(known, head, Put(self._keys.head, head.to_bytes(), head.ttl), answers, ids, values, runs)
+        lingering = None if head.ttl is None else head.ttl + self._limits.stray
+        return Proposal(known, head, Put(self._keys.head, head.to_bytes(), lingering), answers, ids, values, runs)
 
     def _tombstone(self, known: Known, intent: Intent) -> Proposal:
         """Return the proposal to put a tombstone in the place of *known*, or one without what is left to delete."""

@@ -279,7 +279,7 @@ class EventLogSession(SessionABC):
         """
         Delete everything of this session for good, past versions and what a `DaprSession` left included.
 
-        Returns after *grace* seconds (`Limits.erase_grace`, a minute), when all keys were deleted a second time, with a
+        Returns after *grace* seconds (`Limits.stray`, a minute), when all keys were deleted a second time, with a
         receipt of the keys. Meanwhile the session reads as empty and refuses writes (BeingErased); afterwards the id can be
         used again. A call that was cut short is taken up by the next. Backups and replicas of the store are beyond its reach.
         """

@@ -65,7 +65,7 @@ async def test_what_lands_within_the_grace_is_deleted_too(time: Time, session_id
     values = {key: plain._values[key] for key in left_over(plain, session_id)}
 
     async def late(delay: float) -> None:
-        assert delay == Limits().erase_grace
+        assert delay == Limits().stray
         assert not left_over(plain, session_id)
         plain._values.update(values)
 

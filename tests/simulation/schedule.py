@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from eventlog_session import EventLog, Limits, Retry
 from eventlog_session.errors import CorruptLog
+from eventlog_session.runtime import Runtime
 from eventlog_session.testing import Fault
 
 from .history import Call, Log, State, Violated, check
@@ -114,7 +115,9 @@ class _Schedule:
                 await self._look(process)
         world.look_for_expiry()
         try:
-            log = await Log.read(EventLog(world.store, SESSION, limits=replace(world.limits, cache_bytes=1 << 20), adopt=False))
+            limits = replace(world.limits, cache_bytes=1 << 20)
+            reader = EventLog(world.store, SESSION, limits=limits, adopt=False, runtime=Runtime(clock=world.clock))
+            log = await Log.read(reader)
         except CorruptLog:
             if not world.forgot and not world.expired:
                 raise

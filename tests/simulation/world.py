@@ -12,6 +12,7 @@ import orjson
 
 from eventlog_session import EventLog, Limits, Retry
 from eventlog_session.adoption import legacy_key
+from eventlog_session.core.head import Head
 from eventlog_session.core.keys import ID_LENGTH, Keys
 from eventlog_session.errors import Unavailable
 from eventlog_session.runtime import Runtime
@@ -22,6 +23,8 @@ from eventlog_session.testing.profiles import BORN_TWICE, FAILED_OVER
 from .history import Call, State, paired
 
 START = 1_700_000_000.0
+SKEW = 0.05
+"""Seconds by which a process's clock is ahead of or behind the store's, at most."""
 SESSION = "a session"
 LEFT: State = [({"name": f"left-{number}"}, False) for number in range(3)]
 """What a `DaprSession` left, where one did."""
@@ -95,8 +98,11 @@ class World:
         return bool(self.store.seen[FAILED_OVER] or self.store.seen[BORN_TWICE])
 
     def look_for_expiry(self) -> None:
-        """Notice that the head has expired, before somebody writes another."""
-        self.expired = self.expired or self.store.gone(Keys(SESSION).head)
+        """Notice that the head has expired by anybody's clock, before somebody writes another; the store keeps it longer."""
+        value = self.store.peek(Keys(SESSION).head)
+        if value is not None and not self.expired:
+            head = Head.of(value, limit=1 << 24)
+            self.expired = bool(head.version) and self.clock() + SKEW >= head.expires
 
     async def quieten(self) -> None:
         """End all faults, and wait until nothing is under way, not even from those who died."""
@@ -227,7 +233,7 @@ class Process:
         self.alive = True
         self.version = 0
         """The newest version that it has heard of."""
-        skew = world.random.uniform(-0.05, 0.05)
+        skew = world.random.uniform(-SKEW, SKEW)
         self.log = EventLog(
             self.wire, SESSION, limits=world.limits, retry=world.retry, adopt=world.legacy,
             runtime=Runtime(
