@@ -233,7 +233,7 @@ class EventLogSession(SessionABC):
 
     @property
     def counters(self) -> Counters:
-        """What was done for this session so far, on whatever loops: commits, conflicts, round trips. Zero before its first use."""
+        """What was done for this session so far: commits, conflicts, round trips; zero before its first use."""
         return self._before + self._opened[1].counters if self._opened else Counters()
 
     def at(self, point: Point) -> PastSession:
