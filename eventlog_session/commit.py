@@ -110,7 +110,8 @@ class Committer:
                     await patience.back_off()
                 found = await self._heads.fresh()
                 if await self._stands(proposal, found):
-                    self._telemetry.count("resolutions", int(isinstance(outcome, NotCommitted)))
+                    if isinstance(outcome, NotCommitted):
+                        self._telemetry.count("resolutions")
                     break
                 if found.etag != base.etag or found.head.version != base.head.version:
                     self._telemetry.count("conflicts")
@@ -142,8 +143,8 @@ class Committer:
 
     def _landed(self, proposal: Proposal) -> None:
         """Make use of what was just sealed: nobody needs to read it, and its events' own keys have done their work."""
-        self._telemetry.count("commits")
-        self._telemetry.count("events", len(proposal.ids))
+        attempts = max(intent.attempts for intent in proposal.answers)
+        self._telemetry.committed(events=len(proposal.ids), attempts=attempts, head_bytes=len(proposal.put.value))
         for name, run in proposal.sealed.items():
             self._reader.remember(name, run)
         if proposal.sealed or proposal.head.trash:

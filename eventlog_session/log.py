@@ -49,7 +49,7 @@ from .verify import Verification, Verifier
 Point = int | datetime
 """A version, or an aware moment: then the last version committed by that moment."""
 
-_OPERATIONS = {ADDED: "append", POPPED: "pop", CLEARED: "clear", REWOUND: "rewind", TRIMMED: "trim"}
+_OPERATIONS = {ADDED: "append", POPPED: "pop", CLEARED: "clear", REWOUND: "rewind"}
 """What an event's kind is called as an operation, in spans and metrics."""
 _logs: WeakValueDictionary[object, "EventLog"] = WeakValueDictionary()
 
@@ -154,24 +154,26 @@ class EventLog:
 
         What is committed after the first one was asked for is not in it.
         """
-        known = await self._heads.fresh()
-        upto = known.head.version
-        missed: set[str] = set()
-        done = max(0, known.head.floor - 1)
-        while done < upto:
-            try:
-                run = await self._reader.run_of(known.head, done + 1)
-                for version, committed, event in run.events():
-                    if done < version <= upto:
-                        whole = await self._with_items(run.odd.get(version - run.first, {}), event)
-                        done = version
-                        yield version, committed, whole
-            except Gone as gone:
-                known = await self._heads.moved_on(known, gone, missed)
+        with self._telemetry.watch("events"):  # no span: it would be that of whatever is done with an event, too
+            known = await self._heads.fresh()
+            upto = known.head.version
+            missed: set[str] = set()
+            done = max(0, known.head.floor - 1)
+            while done < upto:
+                try:
+                    run = await self._reader.run_of(known.head, done + 1)
+                    for version, committed, event in run.events():
+                        if done < version <= upto:
+                            whole = await self._with_items(run.odd.get(version - run.first, {}), event)
+                            done = version
+                            yield version, committed, whole
+                except Gone as gone:
+                    known = await self._heads.moved_on(known, gone, missed)
 
     async def head(self) -> Head:
         """Return the head as it stands now; `Head.absent` where there is none. Trips as `Heads.fresh` says."""
-        return (await self._heads.fresh()).head
+        with self._telemetry.operation("head"):
+            return (await self._heads.fresh()).head
 
     # ---- changing --------------------------------------------------------------------------------------------------
 
@@ -212,7 +214,8 @@ class EventLog:
 
         Raises it again while it may land yet: that is over once anything else is written to the session.
         """
-        return await self._committer.resolve(unknown)
+        with self._telemetry.operation("resolve"):
+            return await self._committer.resolve(unknown)
 
     # ---- keeping house ---------------------------------------------------------------------------------------------
 
@@ -223,15 +226,19 @@ class EventLog:
         The present and every version from the point on read as they did; reading an older one raises HistoryTrimmed. The
         answer has no version when they were given up before. Raises NoSuchPoint.
         """
-        known = await self._heads.fresh()
-        floor = before if isinstance(before, int) else await self._version(known.head, before)
-        return await self._submit(ttl, None, TRIMMED, {**(extensions or {}), TRIMMED_BEFORE: str(floor)})
+        with self._telemetry.operation("trim") as facts:
+            known = await self._heads.fresh()
+            floor = before if isinstance(before, int) else await self._version(known.head, before)
+            return await self._intend(facts, ttl, None, TRIMMED, {**(extensions or {}), TRIMMED_BEFORE: str(floor)})
 
     async def verify(self) -> Verification:
         """Read everything that the head names and check it. Raises for a damaged head, without which nothing can be said."""
         with self._telemetry.operation("verify") as facts:
             found = await self._verify()
             facts.update({"eventlog.version": found.version, "eventlog.sound": found.sound})
+            if not found.sound:
+                keys = [*found.missing, *found.altered]
+                self._telemetry.damaged("verify", f"{len(keys)} keys, such as {keys[0]}")
             return found
 
     async def _verify(self) -> Verification:
@@ -269,18 +276,24 @@ class EventLog:
     async def _submit(
         self, ttl: int | None, expected: int | None, kind: str, extensions: Mapping[str, str] | None, **effect: Any
     ) -> Answer:
-        event = Event(mint(self._runtime.random_bytes(10)), kind, self._runtime.now(), extensions=extensions or {}, **effect)
         with self._telemetry.operation(_OPERATIONS[kind]) as facts:
-            large = len(event.items) > self._limits.value_bytes
-            ready = draft(event, self.keys, self._limits, binary=large and (await self._store.traits()).keeps_bytes)
-            intent = Intent(ready, ttl, expected, alone=expected is not None or kind == TRIMMED)
-            try:
-                answer = await self._lane.submit(intent)
-            finally:
-                facts.update({"eventlog.items": event.count, "eventlog.attempts": intent.attempts})
-            if answer.version is not None:
-                facts["eventlog.version"] = answer.version
-            return answer
+            return await self._intend(facts, ttl, expected, kind, extensions, **effect)
+
+    async def _intend(
+        self, facts: dict[str, Any], ttl: int | None, expected: int | None, kind: str,
+        extensions: Mapping[str, str] | None, **effect: Any,
+    ) -> Answer:  # fmt: skip
+        event = Event(mint(self._runtime.random_bytes(10)), kind, self._runtime.now(), extensions=extensions or {}, **effect)
+        large = len(event.items) > self._limits.value_bytes
+        ready = draft(event, self.keys, self._limits, binary=large and (await self._store.traits()).keeps_bytes)
+        intent = Intent(ready, ttl, expected, alone=expected is not None or kind == TRIMMED)
+        try:
+            answer = await self._lane.submit(intent)
+        finally:
+            facts.update({"eventlog.items": event.count, "eventlog.attempts": intent.attempts})
+        if answer.version is not None:
+            facts["eventlog.version"] = answer.version
+        return answer
 
     # ---- finding ---------------------------------------------------------------------------------------------------
 

@@ -54,20 +54,16 @@ class Reader:
 
         *own* holds values that are not in the store yet. Raises Gone, or CorruptLog for damaged bytes.
         """
-        loaded = _Loaded(self._cache, self._prefix, own)
-        missed = 0
+        loaded = self._at_hand(own)
         while True:
             made = plan(head, loaded, version, need)
             if not made.missing:
-                sources = {id(take.source) for take in made.takes} - {id(run) for run in head.runs()}
-                self._telemetry.count("cache_hits", max(0, len(sources) - missed))
                 return collect(made, loaded)
-            missed += len(made.missing)
             await self._load(made.missing, loaded)
 
     async def place_of(self, head: Head, version: int) -> Run | Ref:
         """Return the run that holds *version*'s event, or the hole that is in its place."""
-        loaded = _Loaded(self._cache, self._prefix)
+        loaded = self._at_hand()
         while isinstance(place := locate(head, loaded, version), Ref) and not place.hole:
             await self._load({place.name: place}, loaded)
         return place
@@ -85,18 +81,18 @@ class Reader:
 
     async def version_at(self, head: Head, time: int) -> int:
         """Return the last version committed at *time* (microseconds since 1970) or before; 0 if there is none."""
-        loaded = _Loaded(self._cache, self._prefix)
+        loaded = self._at_hand()
         while isinstance(found := version_at(head, loaded, time), Ref):
             await self._load({found.name: found}, loaded)
         return found
 
     def remember(self, name: str, run: Run) -> None:
         """Have the segment *name* in the cache: it was just written from *run*."""
-        _Loaded(self._cache, self._prefix).keep(name, run)
+        self._at_hand().keep(name, run)
 
     async def items_of(self, far: Far, *, cached: bool = True) -> bytes:
         """Return a far event's items as a JSON array, from the store if not *cached*."""
-        loaded = _Loaded(self._cache, self._prefix) if cached else _Loaded.private(self._prefix)
+        loaded = self._at_hand() if cached else _Loaded.private(self._prefix)
         if far.name not in loaded:
             await self._load({far.name: far}, loaded)
         data: bytes = loaded[far.name]
@@ -155,6 +151,12 @@ class Reader:
             await self._load(kept, loaded)
         await self.tree(head.index, loaded=loaded)
         return without(head.index, loaded, kept, floor, binary=binary)
+
+    def _at_hand(self, own: Loaded | None = None) -> "_Loaded":
+        return _Loaded(self._cache, self._prefix, own, hit=self._hit)
+
+    def _hit(self) -> None:
+        self._telemetry.count("cache_hits")
 
     # ---- reading values --------------------------------------------------------------------------------------------
 
@@ -224,10 +226,13 @@ class Reader:
 class _Loaded(Mapping[str, Any]):
     """What one read has at hand: its own values and the shared cache's."""
 
-    def __init__(self, cache: "LRUCache[str, Any]", prefix: str, own: Loaded | None = None) -> None:
+    def __init__(
+        self, cache: "LRUCache[str, Any]", prefix: str, own: Loaded | None = None, *, hit: Callable[[], None] = lambda: None
+    ) -> None:
         self._cache = cache
         self._prefix = prefix
         self._own = dict(own or {})
+        self._hit = hit
 
     @classmethod
     def private(cls, prefix: str) -> "_Loaded":
@@ -242,7 +247,10 @@ class _Loaded(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         value = self._own.get(name)
-        return self._cache[self._prefix + name] if value is None else value
+        if value is None:
+            value = self._own[name] = self._cache[self._prefix + name]  # so that it is at hand even if it falls out meanwhile
+            self._hit()
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._own)

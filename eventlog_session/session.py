@@ -118,6 +118,7 @@ class EventLogSession(SessionABC):
         self._client_released = False
         self._gate = Gate()
         self._opened: tuple[asyncio.AbstractEventLoop, EventLog] | None = None
+        self._before = Counters()  # of the logs on loops before this one
 
     @classmethod
     def from_address(
@@ -232,8 +233,8 @@ class EventLogSession(SessionABC):
 
     @property
     def counters(self) -> Counters:
-        """What was done for this session in this process: commits, conflicts, round trips. All zero before its first use."""
-        return self._opened[1].counters if self._opened else Counters()
+        """What was done for this session so far: commits, conflicts, round trips; zero before its first use."""
+        return self._before + self._opened[1].counters if self._opened else Counters()
 
     def at(self, point: Point) -> PastSession:
         """
@@ -388,6 +389,7 @@ class EventLogSession(SessionABC):
                 self._store, self.session_id, limits=self._limits, retry=self._retry, runtime=self._runtime,
                 adopt=self._adopt, verbatim=self._overrides("_deserialize_item"),
             )  # fmt: skip
+            self._before = self.counters
             self._opened = loop, log
         return self._opened[1]
 

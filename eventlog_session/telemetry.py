@@ -8,40 +8,29 @@ store's keys. Neither items nor session ids are logged; the id is where the Agen
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from contextvars import Token
+from dataclasses import astuple, dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from threading import Lock
+from typing import Any, Final
 
-from opentelemetry import metrics, trace
+from opentelemetry import context, metrics, trace
 
 from .core.keys import Keys
-from .errors import CorruptLog, EventLogError
+from .errors import CorruptLog, UnsupportedFormat
 from .runtime import Runtime
-from .stores.base import Committed, NotCommitted, Put, Store, Traits, Value
+from .stores.base import Committed, NotCommitted, Put, Store, Value
 
 log = logging.getLogger("eventlog_session")
 log.addHandler(logging.NullHandler())
 
-_tracer = trace.get_tracer("eventlog_session")
-_meter = metrics.get_meter("eventlog_session")
-_duration = _meter.create_histogram(
-    "db.client.operation.duration", "s", "One operation of a session, retries included",
-    explicit_bucket_boundaries_advisory=[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10],
-)  # fmt: skip
-_instruments = {
-    "commits": _meter.create_counter("eventlog.commit.commits", "{commit}", "Transactions acknowledged"),
-    "events": _meter.create_counter("eventlog.commit.events", "{event}", "Events in them"),
-    "conflicts": _meter.create_counter("eventlog.commit.conflicts", "{commit}", "Races for a head that were lost"),
-    "resolutions": _meter.create_counter("eventlog.commit.resolutions", "{commit}", "Failed commits that were found to stand"),
-    "unknowns": _meter.create_counter("eventlog.commit.unknowns", "{commit}", "Commits given up in doubt"),
-    "corruptions": _meter.create_counter("eventlog.corruptions", "{operation}", "Operations that met damage"),
-    "round_trips": _meter.create_counter("eventlog.store.round_trips", "{call}", "Calls of the store"),
-    "bytes_sent": _meter.create_counter("eventlog.store.sent", "By", "Keys and values in requests"),
-    "bytes_received": _meter.create_counter("eventlog.store.received", "By", "Values in replies"),
-    "cache_hits": _meter.create_counter("eventlog.cache.hits", "{value}", "Values found decoded in memory"),
-    "cache_misses": _meter.create_counter("eventlog.cache.misses", "{value}", "Values read from the store"),
-}
+try:
+    _version = version("eventlog-session")
+except PackageNotFoundError:  # copied into somebody's tree
+    _version = ""
 
 
 @dataclass(slots=True)
@@ -62,15 +51,66 @@ class Counters:
     round_trips: int = 0
     """Calls of the store, in the background too."""
     bytes_sent: int = 0
-    """Bytes of keys and values in requests; *bytes_received* of values in replies. Framing is not counted."""
+    """Keys and values in requests; *bytes_received* those in replies. Framing is not counted."""
     bytes_received: int = 0
     cache_hits: int = 0
     """Segments, nodes and large events found decoded in memory; *cache_misses* those read from the store."""
     cache_misses: int = 0
 
+    def __add__(self, other: "Counters") -> "Counters":
+        return Counters(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
 
 counters = Counters()
 """Of everything in this process."""
+
+_of_stores: dict[tuple[str, str], Counters] = {}
+"""By *db.system.name* and *db.namespace*."""
+_adding = Lock()
+"""Sessions on the loops of several threads add to the same counters."""
+
+_CLIENT = trace.SpanKind.CLIENT
+_tracer = trace.get_tracer("eventlog_session", _version)
+_meter = metrics.get_meter("eventlog_session", _version)
+_duration = _meter.create_histogram(
+    "db.client.operation.duration", "s", "One operation of a session, retries included",
+    explicit_bucket_boundaries_advisory=[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10],
+)  # fmt: skip
+_attempts = _meter.create_histogram(
+    "eventlog.commit.attempts", "{attempt}", "How often a commit was sent until it stood",
+    explicit_bucket_boundaries_advisory=[1, 2, 3, 5, 8, 13, 21],
+)  # fmt: skip
+_lane_size = _meter.create_histogram(
+    "eventlog.lane.size", "{event}", "Events that went together in a commit",
+    explicit_bucket_boundaries_advisory=[1, 2, 4, 8, 16, 32],
+)  # fmt: skip
+_head_size = _meter.create_histogram(
+    "eventlog.head.size", "By", "A head as it was committed",
+    explicit_bucket_boundaries_advisory=[1 << exponent for exponent in range(9, 19)],
+)  # fmt: skip
+_COUNTED: Final = {
+    "commits": ("eventlog.commit.commits", "{commit}", "Transactions acknowledged"),
+    "events": ("eventlog.commit.events", "{event}", "Events in them"),
+    "conflicts": ("eventlog.commit.conflicts", "{commit}", "Races for a head that were lost"),
+    "resolutions": ("eventlog.commit.resolutions", "{commit}", "Failed commits that were found to stand"),
+    "unknowns": ("eventlog.commit.unknowns", "{commit}", "Commits given up in doubt"),
+    "corruptions": ("eventlog.corruptions", "{operation}", "Operations that met damage"),
+    "round_trips": ("eventlog.store.round_trips", "{call}", "Calls of the store"),
+    "bytes_sent": ("eventlog.store.sent", "By", "Keys and values in requests"),
+    "bytes_received": ("eventlog.store.received", "By", "Keys and values in replies"),
+    "cache_hits": ("eventlog.cache.hits", "{value}", "Values found decoded in memory"),
+    "cache_misses": ("eventlog.cache.misses", "{value}", "Values read from the store"),
+}
+
+
+def _observed(counter: str, _: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+    """Yield what has been counted in each store, zero too: an alert needs a series that begins before it goes off."""
+    for (system, name), counted in list(_of_stores.items()):
+        yield metrics.Observation(getattr(counted, counter), {"db.system.name": system, "db.namespace": name})
+
+
+for _counter, _described in _COUNTED.items():  # read when somebody collects: counting costs the same with no SDK and with one
+    _meter.create_observable_counter(_described[0], [partial(_observed, _counter)], *_described[1:])
 
 
 class Telemetry:
@@ -78,51 +118,106 @@ class Telemetry:
 
     def __init__(self, store: Store, keys: Keys, session_id: str, runtime: Runtime) -> None:
         self.counters = Counters()
-        self._monotonic = runtime.monotonic
-        self._name = getattr(store, "name", type(store).__name__)
-        self._attributes: dict[str, Any] = {
-            "db.system.name": getattr(store, "system", "other"),
-            "db.namespace": self._name,
-        }
-        self._key = keys.digest
-        self._label = f"session {session_id!r}" if _ids_may_be_logged() else keys.head
+        self.key = keys.digest
+        self.monotonic = runtime.monotonic
+        self.name = getattr(store, "name", type(store).__name__)
+        system = getattr(store, "system", "other")
+        with _adding:
+            self._counted = self.counters, _of_stores.setdefault((system, self.name), Counters()), counters
+        self.attributes = {"db.system.name": system, "db.namespace": self.name}
+        self._told = _ids_may_be_logged()
+        self._label = f"session {session_id!r}" if self._told else keys.head
+        self._operations: dict[str, tuple[str, dict[str, Any]]] = {}
 
     def count(self, what: str, number: int = 1) -> None:
         """Add *number* to the counter *what*."""
-        setattr(self.counters, what, getattr(self.counters, what) + number)
-        setattr(counters, what, getattr(counters, what) + number)
-        _instruments[what].add(number, self._attributes)
+        with _adding:
+            for counted in self._counted:
+                setattr(counted, what, getattr(counted, what) + number)
+
+    def committed(self, *, events: int, attempts: int, head_bytes: int) -> None:
+        """Count a commit that stands."""
+        with _adding:
+            for counted in self._counted:
+                counted.commits += 1
+                counted.events += events
+        _attempts.record(attempts, self.attributes)
+        _lane_size.record(events, self.attributes)
+        _head_size.record(head_bytes, self.attributes)
+
+    def called(self, sent: int) -> None:
+        """Count a call of the store with *sent* bytes."""
+        with _adding:
+            for counted in self._counted:
+                counted.round_trips += 1
+                counted.bytes_sent += sent
 
     def warn(self, message: str) -> None:
         """Log what an operator should look into before it becomes an error."""
         log.warning("%s: %s", self._label, message)
 
+    def damaged(self, operation: str, what: str) -> None:
+        """Count and log damage; *what* names the key, which is not told if it is a `DaprSession`'s: the id is in it."""
+        self.count("corruptions")
+        told = what if self.key in what or self._told else "what a DaprSession left can't be read"
+        log.error("%s: %s found damage: %s", self._label, operation, told)
+
     @contextmanager
-    def operation(self, name: str) -> Iterator[dict[str, Any]]:
+    def watch(self, operation: str) -> Iterator[None]:
+        """Have damage counted and logged, where there is no span."""
+        try:
+            yield
+        except CorruptLog as error:
+            self.met(operation, error)
+            raise
+
+    def met(self, operation: str, error: BaseException | None) -> None:
+        """Count and log *error* if it is damage."""
+        if isinstance(error, CorruptLog) and not isinstance(error, UnsupportedFormat):  # with that, nothing is damaged
+            self.damaged(operation, str(error))
+
+    def operation(self, name: str) -> "Operation":
         """Have a span and a duration for an operation; what is put into the mapping becomes the span's attributes."""
-        facts: dict[str, Any] = {}
-        began = self._monotonic()
-        error: BaseException | None = None
-        with _tracer.start_as_current_span(
-            f"{name} {self._name}", kind=trace.SpanKind.CLIENT, record_exception=False, set_status_on_exception=False
-        ) as span:
-            try:
-                yield facts
-            except BaseException as raised:
-                error = raised
-                if isinstance(raised, CorruptLog):
-                    self.count("corruptions")
-                    log.error("%s: %s found damage", self._label, name)  # noqa: TRY400 a traceback may hold items
-                raise
-            finally:
-                described = {**self._attributes, "db.operation.name": name}
-                if error is not None:
-                    described["error.type"] = type(error).__name__
-                _duration.record(self._monotonic() - began, described)
-                if span.is_recording():
-                    span.set_attributes({**described, "eventlog.session.key": self._key, **facts})
-                    if isinstance(error, EventLogError):
-                        span.set_status(trace.StatusCode.ERROR, type(error).__name__)
+        described = self._operations.get(name)
+        if described is None:
+            attributes = {**self.attributes, "db.operation.name": name}
+            described = self._operations[name] = f"{name} {self.name}", attributes
+        return Operation(self, name, *described)
+
+
+class Operation:
+    """One operation of a session under way. A class, since a generator costs as much as the rest of this."""
+
+    __slots__ = ("_attributes", "_began", "_facts", "_name", "_span", "_telemetry", "_title", "_token")
+
+    def __init__(self, telemetry: Telemetry, name: str, title: str, attributes: Mapping[str, Any]) -> None:
+        self._telemetry = telemetry
+        self._name = name
+        self._title = title
+        self._attributes = attributes
+        self._facts: dict[str, Any] = {}
+        self._token: Token[context.Context] | None = None
+
+    def __enter__(self) -> dict[str, Any]:
+        self._began = self._telemetry.monotonic()
+        self._span = _tracer.start_span(self._title, kind=_CLIENT)
+        if self._span is not trace.INVALID_SPAN:  # as it is without an SDK
+            self._token = context.attach(trace.set_span_in_context(self._span))
+        return self._facts
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        attributes = self._attributes
+        if error is not None:
+            self._telemetry.met(self._name, error)
+            attributes = {**attributes, "error.type": type(error).__name__}
+        _duration.record(self._telemetry.monotonic() - self._began, attributes)
+        if self._token is not None:
+            context.detach(self._token)
+            if self._span.is_recording():
+                self._span.set_attributes({**attributes, "eventlog.session.key": self._telemetry.key, **self._facts})
+                if isinstance(error, Exception):  # who cancels has not failed
+                    self._span.set_status(trace.StatusCode.ERROR, type(error).__name__)
+                self._span.end()
 
 
 def _ids_may_be_logged() -> bool:
@@ -136,25 +231,25 @@ class Metered:
     def __init__(self, inner: Store, telemetry: Telemetry) -> None:
         self._inner = inner
         self._telemetry = telemetry
+        self._called = telemetry.called
+        self.traits = inner.traits  # asked for before every commit, and no call of the store
 
     @property
     def identity(self) -> object:
         """The inner store's, as all that follows."""
         return self._inner.identity
 
-    async def traits(self) -> Traits:  # noqa: D102
-        return await self._inner.traits()
-
     async def get(self, key: str) -> Value | None:  # noqa: D102
         self._called(len(key))
         value = await self._inner.get(key)
-        self._telemetry.count("bytes_received", len(value.data) if value else 0)
+        if value is not None:
+            self._telemetry.count("bytes_received", len(value.data))
         return value
 
     async def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:  # noqa: D102
         self._called(sum(map(len, keys)))
         found = await self._inner.get_many(keys)
-        self._telemetry.count("bytes_received", sum(map(len, found.values())))
+        self._telemetry.count("bytes_received", sum(len(key) + len(value) for key, value in found.items()))
         return found
 
     async def commit(self, head: Put, etag: str | None, values: Sequence[Put]) -> Committed | NotCommitted:  # noqa: D102
@@ -179,10 +274,9 @@ class Metered:
     async def close(self) -> None:  # noqa: D102
         await self._inner.close()
 
-    def _called(self, sent: int) -> None:
-        self._telemetry.count("round_trips")
-        self._telemetry.count("bytes_sent", sent)
-
 
 def _size(puts: Sequence[Put]) -> int:
-    return sum(len(put.key) + len(put.value) for put in puts)
+    size = 0
+    for key, value, _ in puts:  # a third of what sum() takes, for the two or three that there are
+        size += len(key) + len(value)
+    return size

@@ -77,6 +77,7 @@ def _bounded(digits: str) -> int:
 
 
 def _refuse(position: int, cause: BaseException) -> NoReturn:
+    cause.__notes__ = []  # Python 3.14 quotes the item's keys there
     raise InvalidItem(
         f"item {position} can't be stored as JSON ({cause}); nothing was written. "
         "Items are made of dicts with string keys, lists, strings, finite numbers within 64 bit, booleans and None"

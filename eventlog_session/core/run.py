@@ -55,11 +55,11 @@ def unframe(kind: str, value: bytes) -> tuple[Any, bytes]:
         if not value.startswith(opening):
             raise ValueError(f"it does not begin as a {kind}")
         comma = value.index(b",", len(opening))
-        number = int(value[len(opening) : comma])
+        number = _number(value[len(opening) : comma], 10)
         if number != FORMAT:
             raise UnsupportedFormat(f"written in format {number}; this release reads {FORMAT}. Upgrade eventlog-session")
         start = comma + len(b',"0000000000000000",')
-        end = start + int(value[comma + 2 : comma + 10], 16)
+        end = start + _number(value[comma + 2 : comma + 10], 16)
         body, items = value[start:end], value[end + 2 : -2]
         if value[end : end + 2] != b",[" or value[-2:] != b"]]":
             raise ValueError("its parts do not fit together")
@@ -70,6 +70,16 @@ def unframe(kind: str, value: bytes) -> tuple[Any, bytes]:
         raise
     except ValueError as error:
         raise CorruptLog(f"not a stored {kind} ({error})") from error
+
+
+def _number(digits: bytes, base: int) -> int:
+    """Return what *digits* say. Python's own error would quote them, and in damaged bytes they may be of an item."""
+    try:
+        if len(digits) <= 8:
+            return int(digits, base)
+    except ValueError:
+        pass
+    raise ValueError("no number where one was")
 
 
 class Run:

@@ -275,6 +275,8 @@ class DaprStore:
     def _error(self, error: grpc.aio.AioRpcError) -> EventLogError:
         """Return what *error* means. Of a write, `Unavailable` does not say that nothing was written."""
         code, details = error.code(), error.details()
+        if code is grpc.StatusCode.UNAUTHENTICATED:
+            details = f"{details}; set DAPR_API_TOKEN to the token that the sidecar asks for"
         if code in _REFUSED:
             return StoreRefused(f"Dapr refused the request on state store {self.name!r}: {details}")
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
