@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test check typing lint up bench-quick sdk-tests dev clean
+.PHONY: help demo test check typing lint up bench-quick chaos sdk-tests dev clean
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
@@ -31,6 +31,10 @@ up: .stamps/servers ## daprd with Redis in the foreground, on Dapr's default por
 bench-quick: .stamps/dev ## against DaprSession through the same daprd: writes benchmarks/results/
 	$(BIN)/pip install -q --no-deps --force-reinstall .
 	PYTHONPATH=tests:benchmarks $(BIN)/python -P benchmarks/run.py --quick
+
+chaos: .stamps/dev ## real faults for ten minutes (CHAOS_SECONDS=n): writes benchmarks/results/chaos.*
+	$(BIN)/pip install -q --no-deps --force-reinstall .
+	PYTHONPATH=tests $(BIN)/python -P -m chaos --seconds $(or $(CHAOS_SECONDS),600) $(ARGS)
 
 sdk-tests: .stamps/dev ## the Agents SDK's own session tests, from its sdist, against EventLogSession
 	PYTHONPATH=tests $(BIN)/python -P tests/sdk/run.py $(ARGS)
