@@ -9,8 +9,8 @@ from uuid import uuid4
 import orjson
 import pytest
 import pytest_asyncio
+from chaos.faults import Kind, Once, calm
 from chaos.items import item, name_of
-from chaos.proxy import Kind, Once, calm
 from chaos.scenarios import SCENARIOS, Scenario, run_scenario
 from chaos.stage import Stage
 from chaos.trials import HELD, SLEPT, create_together, crowd, expire

@@ -1,5 +1,7 @@
 """The checker of `make chaos` can fail: a record that doesn't fit the log is found out, each lie as what it is."""
 
+import json
+from collections import Counter
 from collections.abc import Callable
 
 import orjson
@@ -7,6 +9,9 @@ import pytest
 from chaos.checker import VIOLATIONS, Verdict, check_dapr, check_log
 from chaos.items import digest, item
 from chaos.record import ACKNOWLEDGED, BROKE, NOT_WRITTEN, UNKNOWN, Operation
+from chaos.report import Report
+from chaos.scenarios import Result
+from chaos.trials import Crowd, Expiry
 
 from eventlog_session.log import EventLog
 from eventlog_session.stores.memory import MemoryStore
@@ -157,3 +162,41 @@ def test_a_dapr_session_is_counted_alike() -> None:
     }
     operations.append(Operation("log0", 4, "pop", 5, end=6, outcome=BROKE, error="DaprGrpcError: gone"))
     assert check_dapr([item("d0"), item("d2")], operations).lost == 0
+
+
+async def test_a_report_tells_all() -> None:
+    """The report is sound if its log is, whatever a `DaprSession` did; it is JSON, and a table with a row for each session."""
+    theirs = check_dapr([], [said(0, "add", names=["d0"])])
+    for lie, sound in ((change(0), True), (change(1, outcome=NOT_WRITTEN, version=None), False)):
+        result = Result(
+            "cuts, redis", Counter({"reply lost, client": 3, "daprd killed": 1}), [await judged(lie), theirs], 1.0, 7
+        )
+        report = Report(
+            7,
+            [result],
+            {"redis": [theirs]},
+            [Crowd("redis", 2, 3, theirs, 2.0)],
+            [Expiry("redis", "held", "acknowledged", (), 0)],
+        )
+        found = json.loads(report.to_json())
+        assert found["sound"] is report.sound is sound
+        assert found["results"][0]["faults"] == {"reply lost, client": 3, "daprd killed": 1}
+        assert "| cuts, redis | DaprSession | 1 | 1 | 0 |" in report.to_markdown()
+        assert "| 3 / 0 |" in report.to_markdown()
+
+
+@pytest.mark.parametrize(
+    ("history", "way", "successors", "sound"),
+    [
+        (("new0", "late"), "held, 1 successor", 1, True),
+        ((), "held", 0, True),
+        ((), "slept", 0, False),
+        (("new0",), "held, 1 successor", 1, False),
+        (("late",), "held, 1 successor", 1, False),
+        (("old0", "late"), "held", 0, False),
+        (("late", "new0"), "held, 1 successor", 1, False),
+    ],
+)
+def test_an_expiry_is_judged(history: tuple[str, ...], way: str, successors: int, sound: bool) -> None:
+    """An expired session must not come back, nor its successor's items go; an add held until it expired may go with it."""
+    assert Expiry("redis", way, ACKNOWLEDGED, history, successors).sound is sound

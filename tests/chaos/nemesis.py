@@ -38,29 +38,30 @@ class Nemesis:
         while self._strikes and (pause := self._chance.uniform(0.1, 0.9)) < until - time.monotonic():
             await asyncio.sleep(pause)
             kind = waiting.pop(0) if waiting else self._chance.choice(self._strikes)
-            await self._one(kind)
-            self.struck[kind] += 1
+            self.struck[kind] += await self._one(kind)
         await asyncio.sleep(max(0.0, until - time.monotonic()))
 
-    async def _one(self, kind: str) -> None:
+    async def _one(self, kind: str) -> bool:
+        """Strike once; whether there was somebody to strike."""
         if kind == KILL_WRITER:
             left = [writer for writer in self._crew.pids if writer not in self._crew.killed and writer.startswith("log")]
             if len(left) > 1:
                 self._crew.kill(self._chance.choice(left))
-            return
+            return len(left) > 1
         daprd = kind in (KILL_DAPRD, PAUSE_DAPRD)
         server: Server = self._chance.choice(self._stage.sidecars) if daprd else self._stage.server(self._store)
         if kind in (KILL_DAPRD, KILL_STORE):
             await asyncio.to_thread(server.kill)
             await asyncio.sleep(self._chance.uniform(0, 0.5))
             await self._start(server)
-        else:
-            assert server._child is not None
-            os.kill(server._child.pid, signal.SIGSTOP)
-            try:
-                await asyncio.sleep(self._chance.uniform(0.1, 2.5))
-            finally:
-                os.kill(server._child.pid, signal.SIGCONT)
+            return True
+        assert server._child is not None
+        os.kill(server._child.pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(self._chance.uniform(0.1, 2.5))
+        finally:
+            os.kill(server._child.pid, signal.SIGCONT)
+        return True
 
     async def _start(self, server: Server) -> None:
         """Start a server, again if the faults on its wires let it end at once: a supervisor would do the same."""

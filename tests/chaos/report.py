@@ -10,15 +10,16 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from rig import Rig, daprd
 
 from .checker import VIOLATIONS, Verdict
-from .proxy import Kind
+from .faults import Kind
 from .scenarios import Result
 from .trials import Crowd, Expiry
 
@@ -66,7 +67,8 @@ class Report:
 
     def to_json(self) -> str:
         """Return it for programs."""
-        return json.dumps({**asdict(self), "sound": self.sound}, indent=1) + "\n"
+        found: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
+        return json.dumps({**found, "sound": self.sound}, indent=1, default=_plain) + "\n"
 
     def to_markdown(self) -> str:
         """Return it for people."""
@@ -165,6 +167,11 @@ def summary(title: str, faults: Counter[str], verdicts: Sequence[Verdict]) -> st
         told.append(f"{one.subject} {one.acknowledged}/{one.operations}: {broken}")
     injected = f"{sum(faults.values())} faults; " if faults else ""
     return f"{title:38} {injected}{'; '.join(told)}"
+
+
+def _plain(one: Any) -> dict[str, Any]:
+    """Return a dataclass as JSON wants it; `asdict` can't copy a Counter."""
+    return {part.name: getattr(one, part.name) for part in fields(one)}
 
 
 def _said(*command: str) -> str:

@@ -19,8 +19,8 @@ from eventlog_session.stores.sidecar import SidecarClient
 
 from .checker import Verdict, check_dapr, check_log
 from .crew import Crew
+from .faults import Kind
 from .nemesis import KILL_DAPRD, KILL_STORE, KILL_WRITER, PAUSE_DAPRD, PAUSE_STORE, Nemesis
-from .proxy import Kind
 from .record import Operation, Spec
 from .stage import Stage
 
@@ -60,6 +60,7 @@ class Scenario:
 def _scenarios() -> list[Scenario]:
     found = []
     for store in ("redis", "postgresql"):
+        # PostgreSQL's backends are no children that a signal to its group would reach
         pause = (PAUSE_DAPRD, PAUSE_STORE) if store == "redis" else (PAUSE_DAPRD,)
         found += [
             Scenario("cuts before daprd", store, door=_CUTS),

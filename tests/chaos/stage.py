@@ -14,7 +14,8 @@ from typing import Self
 from rig import COMPONENTS, Rig, Server, Sidecar, free_port
 
 from .crew import Standby
-from .proxy import Chance, Kind, Proxy, calm
+from .faults import Chance, Kind, calm
+from .proxy import Proxy
 from .variants import write_components
 
 _SOCKET = ".s.PGSQL.5432"

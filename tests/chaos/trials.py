@@ -20,8 +20,9 @@ from eventlog_session.stores.sidecar import SidecarClient
 
 from .checker import Verdict, check_dapr, check_log
 from .crew import Crew
+from .faults import Kind, Once
 from .items import item, name_of
-from .proxy import Kind, Once, Proxy
+from .proxy import Proxy
 from .record import ACKNOWLEDGED, Operation, Spec
 from .stage import Stage
 
@@ -140,21 +141,25 @@ class Expiry:
     successors: int
 
     @property
+    def expected(self) -> list[str]:
+        """What the history must be: the new session's items, and the late one if it was acknowledged."""
+        return [f"new{n}" for n in range(self.successors)] + ["late"] * (self.told == ACKNOWLEDGED)
+
+    @property
     def revived(self) -> bool:
         """Whether items of the expired session are back."""
         return any(name.startswith("old") for name in self.history)
 
     @property
     def lost(self) -> int:
-        """How many acknowledged adds to the new session, or the late one, are not there."""
-        expected = [f"new{n}" for n in range(self.successors)] + ["late"] * (self.told == ACKNOWLEDGED)
-        return sum(name not in self.history for name in expected)
+        """How many acknowledged adds are not there; a late one that was held may have expired with its session."""
+        missing = [name for name in self.expected if name not in self.history]
+        return len(missing) if self.successors or self.way not in HELD else 0
 
     @property
     def sound(self) -> bool:
         """Whether the late writer neither revived the session nor harmed its successor."""
-        expected = [f"new{n}" for n in range(self.successors)] + ["late"] * (self.told == ACKNOWLEDGED)
-        return list(self.history) == expected
+        return not self.revived and not self.lost and list(self.history) in (self.expected, [])
 
 
 async def expire(stage: Stage, store: str, ways: Sequence[str] = SLEPT + HELD) -> list[Expiry]:
