@@ -56,6 +56,11 @@ class Scenario:
         """The Dapr component it is run on."""
         return f"{self.store}-{self.variant}"
 
+    @property
+    def judged(self) -> str:
+        """The component it is judged through: the rig's own, with no proxy and no policy, if that can read what was written."""
+        return self.component if self.variant == "encrypted" else self.store
+
 
 def _scenarios() -> list[Scenario]:
     found = []
@@ -133,14 +138,14 @@ async def run_scenario(stage: Stage, scenario: Scenario, directory: Path, second
     finally:
         stage.soothe()
         await crew.abandon()
-    verdicts = await judge(stage, scenario.component, specs, operations, crew.killed)
+    verdicts = await judge(stage, scenario.judged, specs, operations, crew.killed)
     return Result(scenario.title, stage.injected(scenario.store) + nemesis.struck, verdicts, time.monotonic() - began, seed)
 
 
 async def judge(
     stage: Stage, component: str, specs: Sequence[Spec], operations: Sequence[Operation], killed: set[str]
 ) -> list[Verdict]:
-    """Read both sessions afresh, past the proxies before daprd, and check what the writers were told."""
+    """Read both sessions afresh, past the faults, and check what the writers were told."""
     ours = next(spec.session_id for spec in specs if spec.kind != "dapr")
     theirs = next((spec.session_id for spec in specs if spec.kind == "dapr"), None)
     of_dapr = {spec.writer for spec in specs if spec.kind == "dapr"}
@@ -160,13 +165,14 @@ async def judge(
 async def _answering(client: SidecarClient, component: str) -> None:
     """Wait until a component answers a few times: its pool may still hold connections that were cut."""
     good = 0
+    last: Exception | None = None
     for _ in range(200):
         try:
             await client.get_state(component, "connected")
             good += 1
-        except Exception:  # noqa: BLE001 whatever it is, it must pass
-            good = 0
+        except Exception as error:  # noqa: BLE001 whatever it is, it must pass
+            good, last = 0, error
         if good == 8:
             return
         await asyncio.sleep(0.1)
-    raise RuntimeError(f"{component} does not answer after the faults have ended")
+    raise RuntimeError(f"{component} does not answer after the faults have ended") from last

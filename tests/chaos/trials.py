@@ -116,7 +116,7 @@ async def _worked(crew: Crew) -> list[Operation]:
 
 # ---- sleeping through a ttl ------------------------------------------------------------------------------------------
 
-TTL = 2
+TTL = 3
 """Seconds."""
 
 SLEPT = ("slept", "slept, 1 successor", "slept, 2 successors", "slept, 3 successors")
