@@ -41,6 +41,10 @@ bench-quick: .stamps/dev ## against DaprSession through the same daprd: writes b
 certify: .stamps/dev ## ask every store the rig has how it behaves: writes benchmarks/results/certify/
 	PYTHONPATH=tests:. $(BIN)/python -P -m rig certify $(ARGS)
 
+chaos: .stamps/dev ## real faults for ten minutes (CHAOS_SECONDS=n): writes benchmarks/results/chaos.*
+	$(BIN)/pip install -q --no-deps --force-reinstall .
+	PYTHONPATH=tests $(BIN)/python -P -m chaos --seconds $(or $(CHAOS_SECONDS),600) $(ARGS)
+
 sdk-tests: .stamps/dev ## the Agents SDK's own session tests, from its sdist, against EventLogSession
 	PYTHONPATH=tests $(BIN)/python -P tests/sdk/run.py $(ARGS)
 
