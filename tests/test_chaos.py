@@ -171,11 +171,8 @@ async def test_sleeping_through_the_ttl(stage: Stage, store: str) -> None:
 
 
 @pytest.mark.parametrize("store", STORES)
-async def test_a_commit_held_until_the_session_expired(stage: Stage, store: str, request: pytest.FixtureRequest) -> None:
+async def test_a_commit_held_until_the_session_expired(stage: Stage, store: str) -> None:
     """Nor does a commit that was under way all the while, also where the successor has come to the same etag."""
-    if store == "redis":
-        reason = "on Redis an etag passes for a missing key, and counts from 1 again: the old head is put over the new one"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     for found in await expire(stage, store, HELD):
         assert found.sound, found
 
