@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test check typing lint up simulate mutants chaos certify bench-quick sdk-tests dev clean
+.PHONY: help demo test check typing lint up simulate mutants chaos certify bench-quick sdk-tests readme dev clean
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
@@ -29,7 +29,7 @@ up: .stamps/servers ## daprd with Redis in the foreground, on Dapr's default por
 	@PYTHONPATH=tests $(BIN)/python -P -m rig up $(ARGS)
 
 simulate: .stamps/dev ## the commit protocol under faults in virtual time: 40,000 schedules, or ARGS="--profile redis --seed 7"
-	PYTHONPATH=.:tests $(BIN)/python -P -m simulation $(or $(ARGS),--schedules 40000)
+	PYTHONPATH=.:tests $(BIN)/python -P -m simulation $(or $(ARGS),--schedules 40000 --results benchmarks/results/simulation.md)
 
 mutants: .stamps/dev ## each guard of the protocol taken away in turn, and the test that notices
 	PYTHONPATH=.:tests $(BIN)/python -P -m mutants
@@ -47,6 +47,9 @@ chaos: .stamps/dev ## real faults for ten minutes (CHAOS_SECONDS=n): writes benc
 
 sdk-tests: .stamps/dev ## the Agents SDK's own session tests, from its sdist, against EventLogSession
 	PYTHONPATH=tests $(BIN)/python -P tests/sdk/run.py $(ARGS)
+
+readme: .stamps/dev ## put the newest results into the README
+	$(BIN)/python -P benchmarks/readme.py
 
 dev: .stamps/dev
 

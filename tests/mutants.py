@@ -38,17 +38,17 @@ class Mutant:
 MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a commit is guarded by the etag of the head that it was decided on",
-        [("commit", "commit(proposal.put, base.etag,", "commit(proposal.put, (await self._heads.fresh()).etag,")],
+        [("commit", "commit(proposal.put, proposal.base.etag,", "commit(proposal.put, (await self._heads.fresh()).etag,")],
         "simulation sql 200",
     ),
     Mutant(
         "committed is what stands at the versions it was to take",
-        [("commit", "if await self._stands(proposal, found.head):", "if found.head.version > base.head.version:")],
+        [("commit", "if await self._stands(proposal, found):", "if found.head.version > base.head.version:")],
         "simulation sql 200",
     ),
     Mutant(
         "every event of a group stands where it was to stand, not the first alone",
-        [("commit", "enumerate(proposal.ids, first)", "enumerate(proposal.ids[:0], first)")],
+        [("commit", "enumerate(ids, first)", "enumerate(ids[:0], first)")],
         "simulation redis 200",
     ),
     Mutant(
@@ -61,12 +61,12 @@ MUTANTS: Sequence[Mutant] = (
         [
             ("commit", "if found.etag != base.etag or found.head.version != base.head.version:", "if True:"),
             (
-                "commit",
-                "            event = intent.draft.event",
+                "propose",
+                "        event = intent.draft.event\n",
                 (
-                    "            if not intent.draft.ahead: intent.draft = draft(replace(intent.draft.event, "
+                    "        if not intent.draft.ahead: intent.draft = draft(replace(intent.draft.event, "
                     "id=mint(self._runtime.random_bytes(10))), self._keys, self._limits, binary=False)\n"
-                    "            event = intent.draft.event"
+                    "        event = intent.draft.event\n"
                 ),
             ),
         ],
@@ -95,18 +95,18 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "parts are written before the commit that names them",
-        [("commit", "                await self._write_ahead(intent, ttl)", "                pass")],
+        [("propose", "        await self._write_ahead(intent, ttl)", "        pass")],
         "simulation sql 100",
     ),
     Mutant(
         "nothing to do is said of a head read within the call",
-        [("commit", "if not proposal.ids and not fresh:", "if False:")],
+        [("commit", "if proposal.idle and not fresh:", "if False:")],
         "simulation redis 500",
     ),
     Mutant(
         "a session that began anew is not the old one, nor a fork of it",
         [("heads", "if after.generation != before.generation:", "if False:")],
-        "test_log.py::test_an_expired_session_is_no_fork",
+        "test_ttl.py::test_an_expired_session_is_no_fork",
     ),
     Mutant(
         "what was acknowledged and is gone is a fork",
@@ -133,7 +133,7 @@ MUTANTS: Sequence[Mutant] = (
         [
             (
                 "heads",
-                "                    return self._parse(await self._store.get(self._keys.head), before)",
+                "                    return self._parse(await self._store.get(self._keys.head), before, read_at)",
                 " " * 20 + "return known",
             )
         ],
@@ -146,8 +146,8 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "a head that may have expired is not written through",
-        [("heads", "or self._expiring(known.head):", "or False:")],
-        "test_log.py::test_a_head_about_to_expire_is_read_first",
+        [("heads", "or self.expiring(known):", "or False:")],
+        "test_ttl.py::test_a_head_about_to_expire_is_read_first",
     ),
     Mutant(
         "a bulk read with holes is read again before it is called damage",
@@ -161,7 +161,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "nothing is deleted that the head still names",
-        [("sweep", 'for place in range(len(run)) if "f" not in run.odd.get(place, ())', "for place in range(len(run))")],
+        [("sweep", 'for place in range(len(run)) if "f" not in run.odd.get(place, ())]', "for place in range(len(run))]")],
         "simulation sql 300",
     ),
     Mutant(
@@ -178,6 +178,97 @@ MUTANTS: Sequence[Mutant] = (
         "a call cancelled after it was sent settles first",
         [("lane", "                await self._outlast(intent)", "                pass")],
         "test_log.py::test_a_call_cancelled_after_it_was_sent_settles_first",
+    ),
+    Mutant(
+        "an expired head stays in the store for as long as a write may be under way",
+        [("propose", "head.ttl + self._limits.stray", "head.ttl")],
+        "test_ttl.py::test_a_head_that_outlived_its_ttl_reads_as_gone",
+    ),
+    Mutant(
+        "a head that has expired reads as gone, whatever the store still has",
+        [("heads", "if self._runtime.clock() >= known.head.expires:", "if False:")],
+        "test_ttl.py::test_a_head_that_outlived_its_ttl_reads_as_gone",
+    ),
+    Mutant(
+        "nothing that a head names expires before it",
+        [("renew", "if ttl is None or expire is None or self._runtime.clock() + ttl <= expire:", "if True:")],
+        "test_ttl.py::test_a_commit_waits_where_the_background_did_not_come_to_it",
+    ),
+    Mutant(
+        "a renewal counts for the head that it was made on, not for another writer's",
+        [("renew", "return same and head.ttl_since <= before.version", "return True")],
+        "test_ttl.py::test_a_renewal_of_another_ttl_is_not_believed",
+    ),
+    Mutant(
+        "an idempotency key is looked for before anything is written",
+        [("propose", "if intent.draft.key else None", "if False else None")],
+        "test_idempotency.py::test_a_key_is_written_once",
+    ),
+    Mutant(
+        "an idempotency key stands for one batch of items",
+        [("propose", "if seen.content != intent.draft.content:", "if False:")],
+        "test_idempotency.py::test_a_key_with_other_items_is_an_error",
+    ),
+    Mutant(
+        "the version expected is the one written on",
+        [("propose", "if intent.expected not in (None, head.version):", "if False:")],
+        "test_idempotency.py::test_of_many_who_expect_the_same_version_one_wins",
+    ),
+    Mutant(
+        "a call that expects a version goes alone",
+        [("lane", "if group and (group[0].alone or self._queue[0].alone):", "if False:")],
+        "test_idempotency.py::test_an_expected_version_goes_alone",
+    ),
+    Mutant(
+        "nothing is written to a session that is being erased",
+        [("propose", "if known.tombstone is not None and known.tombstone.remains is not None:", "if False:")],
+        "test_erase.py::test_it_takes_no_writes_while_it_is_erased",
+    ),
+    Mutant(
+        "what is erased is deleted again after the grace",
+        [("erase", "        await self._sweeper.delete(keys)\n        await self._submit", "        await self._submit")],
+        "test_erase.py::test_what_lands_within_the_grace_is_deleted_too",
+    ),
+    Mutant(
+        "a tombstone names what is left to delete until it is deleted",
+        [
+            (
+                "propose",
+                "Tombstone(erased, self._runtime.now(), Remains.of(known.head))",
+                "Tombstone(erased, self._runtime.now())",
+            )
+        ],
+        "test_erase.py::test_nothing_is_left",
+    ),
+    Mutant(
+        "an erased session that is back is a fork",
+        [("heads", "if after.generation in before.erased:", "if False:")],
+        "test_erase.py::test_an_erasure_that_was_forgotten_is_told",
+    ),
+    Mutant(
+        "trimming keeps what a later version goes back to",
+        [("core/trim", "yield from (base for base in place.bases() if 0 < base < floor)", "yield from ()")],
+        "test_trim.py::test_what_a_later_version_goes_back_to_is_kept",
+    ),
+    Mutant(
+        "trimming frees nothing that the index still names",
+        [("sweep", "if ref.name not in named]", "]")],
+        "test_trim.py::test_what_was_cleared_is_freed",
+    ),
+    Mutant(
+        "a version that was trimmed is refused",
+        [("log", "if version < oldest:", "if False:")],
+        "test_trim.py::test_what_was_cleared_is_freed",
+    ),
+    Mutant(
+        "a log is verified against its hash chain",
+        [("verify", "if self._chain is not None and self._chain != run.chain:", "if False:")],
+        "test_verify.py::test_a_segment_forged_with_its_name_is_noticed",
+    ),
+    Mutant(
+        "without transactions the head is written last",
+        [("stores/dapr", "if not self._transactional:", "if False:")],
+        "test_components.py::test_without_transactions_a_commit_is_two_trips",
     ),
 )
 

@@ -8,6 +8,7 @@ The simulation by hand.
 import argparse
 import sys
 import time
+from pathlib import Path
 
 from .campaign import Summary, campaign, report
 from .schedule import PROFILES, run
@@ -19,6 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", choices=PROFILES, action="append", help="the kind of store; all of them without this")
     parser.add_argument("--seed", type=int, default=0, help="the first seed, or the one to replay")
     parser.add_argument("--schedules", type=int, default=1, help="how many in all; 1 shows its trace")
+    parser.add_argument("--results", type=Path, help="a file to write the sums to, for the README")
     parser.add_argument("--first", action="store_true", help="one after the other, only up to the first violation")
     asked = parser.parse_args(arguments)
     profiles = asked.profile or PROFILES
@@ -40,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     for result in summary.wrong[:5]:
         print(report(result), end="\n\n")
     print(summary, f"{time.monotonic() - start:.0f} s", sep="\n")
+    if asked.results is not None:
+        asked.results.write_text(f"# The commit protocol, simulated\n\n{summary.markdown()}\n")
     return bool(summary.wrong)
 
 

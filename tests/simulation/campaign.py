@@ -31,20 +31,33 @@ class Summary:
             self.wrong.append(result)
 
     def __str__(self) -> str:
-        rows = [("profile", *(name for name, _ in _COLUMNS))]
-        total: Counter[str] = Counter()
-        for profile in PROFILES:
-            if self.schedules[profile]:
-                counts = self.counts[profile] + Counter({"schedules": self.schedules[profile]})
-                rows.append((profile, *(_cell(counts, parts) for _, parts in _COLUMNS)))
-                total.update(counts)
-        rows.append(("all", *(_cell(total, parts) for _, parts in _COLUMNS)))
+        rows = self._table(_COLUMNS)
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         table = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         faults = [f"{number} x {fault}" for fault, number in self.faults.most_common()]
         lines = [", ".join(faults[start : start + FAULTS_A_LINE]) for start in range(0, len(faults), FAULTS_A_LINE)]
-        verdict = f"violations: {len(self.wrong)}" if self.wrong else "lost 0, duplicated 0, misread 0"
-        return "\n".join([*table, "faults:", *(f"  {line}" for line in lines), verdict])
+        return "\n".join([*table, "faults:", *(f"  {line}" for line in lines), self._verdict])
+
+    def markdown(self) -> str:
+        """Return the sums as the README shows them."""
+        head, *rows = self._table([column for column in _COLUMNS if column[0] in _SHOWN])
+        lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
+        faults = ", ".join(f"{number:,} x {fault}" for fault, number in self.faults.most_common())
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\nFaults injected: {faults}. **{self._verdict}.**"
+
+    def _table(self, columns: Sequence[tuple[str, Sequence[str]]]) -> list[Sequence[str]]:
+        rows: list[Sequence[str]] = [("profile", *(name for name, _ in columns))]
+        total: Counter[str] = Counter()
+        for profile in PROFILES:
+            if self.schedules[profile]:
+                counts = self.counts[profile] + Counter({"schedules": self.schedules[profile]})
+                rows.append((profile, *(_cell(counts, parts) for _, parts in columns)))
+                total.update(counts)
+        return [*rows, ("all", *(_cell(total, parts) for _, parts in columns))]
+
+    @property
+    def _verdict(self) -> str:
+        return f"violations: {len(self.wrong)}" if self.wrong else "lost 0, duplicated 0, misread 0"
 
 
 _COLUMNS: Sequence[tuple[str, Sequence[str]]] = (
@@ -71,6 +84,8 @@ _COLUMNS: Sequence[tuple[str, Sequence[str]]] = (
 Headings and what they add up. What was forgotten by the store, and its process told, is counted as what it was as well. Not
 judged are schedules that a failover left without values that a head names, which is said, and those whose session expired.
 """
+_SHOWN = ("schedules", "reads", "changes", "acknowledged", "not written", "unknown", "cancelled", "crashed", "forgotten, told")
+"""Headings that the README has room for."""
 
 
 def campaign(profiles: Sequence[str], seeds: Iterable[int]) -> Summary:
