@@ -127,7 +127,16 @@ class Heads:
             self._known = known
 
     def committed(self, known: Known) -> None:
-        """Remember the head that was just committed; learn its etag in the background if the store did not tell it."""
+        """
+        Remember the head that was just committed; learn its etag in the background if the store did not tell it.
+
+        If another call has seen another event at its version meanwhile, the store went back and gave the same etag again.
+        """
+        seen, version = self._known, known.head.version
+        if seen is not None and seen.head.generation == known.head.generation and seen.head.version >= version:
+            there = seen.head.recent_id(version)
+            if there and there != known.head.recent_id(version):
+                self._fork = ForkDetected(f"{self._keys.head}: version {version} was made twice; the store forgot")
         self._known = known
         if known.etag is None:
             self._confirming = asyncio.create_task(self._confirm(), name="eventlog: read the head after a commit")
@@ -146,13 +155,15 @@ class Heads:
         """
         Return the head that came after *known*, one of whose values is *gone*; *missed* remembers which were.
 
-        Raises CorruptLog, naming the key, when the head stood still or still names what was missed before.
+        Raises CorruptLog, naming the key, when the head stood still or still names what was missed before, ForkDetected when
+        *known* no longer stands.
         """
         found = await self.fresh()
         stood = (found.head.generation, found.head.version) == (known.head.generation, known.head.version)
         if stood or gone.key in missed:
             raise CorruptLog(f"{gone.key} is missing from the store; restore it from a backup") from gone
         missed.add(gone.key)
+        await self._check(known.head, found.head)  # `fresh` does not tell a second time, and this call can't go on either
         return found
 
     async def _confirm(self) -> None:

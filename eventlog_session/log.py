@@ -169,6 +169,7 @@ class EventLog:
                             yield version, committed, whole
                 except Gone as gone:
                     known = await self._heads.moved_on(known, gone, missed)
+                    upto = min(upto, known.head.version)  # it may have expired meanwhile and begun anew
 
     async def head(self) -> Head:
         """Return the head as it stands now; `Head.absent` where there is none. Trips as `Heads.fresh` says."""

@@ -457,3 +457,20 @@ async def test_a_cancelled_call_with_nothing_to_do_is_not_done_later(session_id:
     with pytest.raises(asyncio.CancelledError):
         await pop
     assert (await EventLog(inner, session_id).read()).items == ["theirs", "mine"]
+
+
+async def test_a_walk_whose_history_is_taken_back_ends(session_id: str) -> None:
+    """Another call was told of the failover already; the walk can't go on with what stands there now, and says so."""
+    inner = ProfiledStore("sql")
+    log = EventLog(inner, session_id, limits=SMALL)
+    for number in range(8):
+        await add(log, {"number": number, "text": "x" * 40})
+        await log.settle()
+    reader = EventLog(FaultyStore(inner), session_id, limits=SMALL)
+    walk = reader.events()
+    assert (await anext(walk))[0] == 1
+    inner.fail_over(8)
+    with pytest.raises(ForkDetected):
+        await reader.read()
+    with pytest.raises(ForkDetected):
+        await anext(walk)

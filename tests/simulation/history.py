@@ -147,9 +147,9 @@ class _Check:
             left = []  # the store forgot the head in the middle of a takeover; what was left is still where it was
         self.oldest = 1 if left else 0
         """The version that there was before anybody did anything."""
-        if left and log.events:
-            _require(log.events[0].kind == ADOPTED and log.states[1] == left, "what was left was not taken over as it was")
-        taken_over = self.oldest if log.events else 0
+        taken_over = bool(left and log.events and log.events[0].kind == ADOPTED)
+        as_it_was = not left or not log.events or (taken_over and log.states[1] == left)
+        _require(as_it_was or forgot, "what was left was not taken over as it was")
         _require(len(self.places) + taken_over == len(log.events), "an event is in the log twice, or nobody wrote it")
         began = {call.name: call.began for call in calls}
         self.began = [0]
