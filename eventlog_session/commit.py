@@ -149,6 +149,8 @@ class Committer:
             self._reader.remember(name, run)
         if proposal.sealed or proposal.head.trash:
             self._sweeper.start(proposal.head)
+        if proposal.base.legacy is not None:
+            self._sweeper.mark_adopted()
         self._renewer.start(proposal.head, changed=proposal.head.ttl != proposal.base.head.ttl)
 
     async def _born(self) -> Known:

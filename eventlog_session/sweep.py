@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Sequence
 
+from .adoption import MARK
 from .core.draft import Draft
 from .core.head import Head, Ref
 from .core.keys import Keys
@@ -17,7 +18,7 @@ from .core.tombstone import events_of
 from .errors import EventLogError
 from .limits import Limits
 from .reader import Gone, Reader
-from .stores.base import Store
+from .stores.base import Put, Store
 
 _log = logging.getLogger("eventlog_session")
 
@@ -33,7 +34,7 @@ class Sweeper:
         self._upto = ("", 0)
         self._emptied: tuple[Ref, ...] = ()
         self._task: asyncio.Task[None] | None = None
-        self._discarding: set[asyncio.Task[None]] = set()
+        self._aside: set[asyncio.Task[None]] = set()
 
     def upto(self, head: Head) -> int:
         """Return the version up to which this process knows the own keys of *head*'s inline events to be deleted."""
@@ -51,7 +52,7 @@ class Sweeper:
 
     async def settle(self) -> None:
         """Wait for the deletion under way, if there is one."""
-        tasks = {*self._discarding, *([self._task] if self._task else [])}
+        tasks = {*self._aside, *([self._task] if self._task else [])}
         if tasks:
             await asyncio.wait(tasks)
 
@@ -59,8 +60,22 @@ class Sweeper:
         """Delete what a draft that lost for good may have left in the store."""
         keys = [self._keys.event(draft.event.id), *draft.ahead]
         task = asyncio.create_task(self._quietly(self.delete(keys)), name="eventlog: delete what lost")
-        self._discarding.add(task)
-        task.add_done_callback(self._discarding.discard)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+
+    def mark_adopted(self) -> None:
+        """
+        Say that a `DaprSession`'s history was taken over, where the commit that did so could not say it.
+
+        Where there are no transactions the mark could be there without the head, and then the history would read as gone.
+        """
+        task = asyncio.create_task(self._quietly(self._mark()), name="eventlog: mark the takeover")
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+
+    async def _mark(self) -> None:
+        if not (await self._store.traits()).transactional:
+            await self._store.put_many([Put(self._keys.adopted, MARK)])
 
     async def empty(self, head: Head) -> None:
         """Delete what *head*'s trash names and its index does not. Raises Gone or CorruptLog."""

@@ -268,7 +268,12 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "without transactions the head is written last",
         [("stores/dapr", "if not self._transactional:", "if False:")],
-        "test_components.py::test_without_transactions_a_commit_is_two_trips",
+        "test_stores.py::test_without_transactions_the_head_is_saved_last",
+    ),
+    Mutant(
+        "a history is said to be taken over once it is",
+        [("propose", "if known.legacy is not None and traits.transactional:", "if known.legacy is not None:")],
+        "test_faulty.py::test_a_takeover_that_was_torn_is_made_again",
     ),
 )
 

@@ -430,7 +430,6 @@ async def test_a_history_taken_over_meanwhile_is_not_taken_for_an_expired_one(se
     assert (await pop).item == "new"
 
 
-@pytest.mark.xfail(reason="the mark that a history was taken over is written before the head there", strict=True)
 async def test_a_takeover_that_was_torn_is_made_again(session_id: str) -> None:
     """Without transactions the values may land and the head not: what a DaprSession left is still the history then."""
     inner = ProfiledStore("plain")

@@ -22,8 +22,8 @@ from eventlog_session import EventLog, EventLogSession, SQLiteStore, StoreRefuse
 from eventlog_session.adoption import legacy_key
 from eventlog_session.core.keys import Keys
 from eventlog_session.stores import sidecar
-from eventlog_session.stores.base import Committed, NotCommitted, Put, Store
-from eventlog_session.stores.dapr import DaprStore, _plain
+from eventlog_session.stores.base import Committed, NotCommitted, Put, Store, Traits
+from eventlog_session.stores.dapr import DaprStore, Profile, _plain, profile_of
 from eventlog_session.stores.memory import MemoryStore
 from eventlog_session.stores.sidecar import SidecarClient
 from eventlog_session.testing import CountingStore, StoreContract
@@ -512,6 +512,56 @@ async def test_what_an_error_of_a_commit_means(code: grpc.StatusCode, refused: b
     assert outcome.sent
     assert isinstance(outcome.cause, grpc.aio.AioRpcError)
     await store.create(Put(keys.head, GENESIS))
+
+
+class Plain(Stub):
+    """The stub of a component without transactions, which tells what is asked of it. *failing* saves fail, counted from 0."""
+
+    def __init__(self, *failing: int, capabilities: Sequence[str] = ("ETAG",)) -> None:
+        super().__init__({})
+        self.failing = failing
+        self.capabilities = capabilities
+        self.saved: list[list[str]] = []
+
+    async def GetMetadata(self, request: Any, timeout: float) -> Any:  # noqa: ASYNC109, D102, N802
+        one = api_v1.RegisteredComponents(name="statestore", type="state.plain", version="v1", capabilities=self.capabilities)
+        return api_v1.GetMetadataResponse(registered_components=[one])
+
+    async def SaveState(self, request: Any, timeout: float) -> Any:  # noqa: ASYNC109, D102, N802
+        self.saved.append([one.key for one in request.states])
+        if len(self.saved) - 1 in self.failing:
+            raise _error(grpc.StatusCode.INTERNAL, "not now")
+
+
+async def test_without_transactions_the_head_is_saved_last(keys: Keys) -> None:
+    """So that it never names what is not there; what fails before it was sent has surely not been committed."""
+    values = [Put(keys.event("a"), b"[]"), Put(keys.segment("b"), b"[]")]
+    names = [put.key for put in values]
+    for failing, sent, saved in (((), None, [names, [keys.head]]), ((0,), False, [names]), ((1,), True, [names, [keys.head]])):
+        stub = Plain(*failing)
+        outcome = await _on(stub).commit(Put(keys.head, GENESIS), "1", values)
+        assert stub.saved == saved
+        assert isinstance(outcome, Committed) if sent is None else isinstance(outcome, NotCommitted) and outcome.sent is sent
+    assert not (await _on(Plain()).traits()).transactional
+    assert (await _on(Plain(capabilities=["ETAG", "TRANSACTIONAL"])).traits()).transactional
+
+
+async def test_a_store_without_etags_is_refused(keys: Keys) -> None:
+    """Before anything is written: two writers would overwrite each other there."""
+    stub = Plain(capabilities=["TRANSACTIONAL"])
+    with pytest.raises(StoreRefused, match="has no etags"):
+        await _on(stub).commit(Put(keys.head, GENESIS), "1", ())
+    assert stub.saved == []
+
+
+async def test_what_is_known_of_a_component_can_be_overridden(keys: Keys) -> None:
+    """By whoever ran `certify` on it; a profile may be for one version of a component."""
+    trusted = Profile(Traits(atomic_create=True, keeps_bytes=True, trusted=True))
+    store = DaprStore(Plain(), "statestore", profile=trusted)  # type: ignore[arg-type]
+    assert (await store.traits()).trusted
+    assert not (await _on(Plain()).traits()).trusted
+    assert profile_of("state.sqlserver", "v2") != profile_of("state.sqlserver", "v1")
+    assert profile_of("state.unheard-of", "v1") is None
 
 
 # ---- Dapr, with a real sidecar -------------------------------------------------------------------------------------

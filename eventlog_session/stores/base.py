@@ -60,6 +60,8 @@ class Traits:
     """Values come back byte for byte, whatever they are; else only UTF-8 JSON that begins with ``[`` does."""
     trusted: bool = False
     """A reported commit is one. Else the head is read before a commit is acknowledged."""
+    transactional: bool = False
+    """A commit's values are not there before its head is, but where the head was refused. Else they may be left alone."""
 
 
 class Store(Protocol):

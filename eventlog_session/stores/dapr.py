@@ -9,7 +9,7 @@ measured (daprd 1.18, components-contrib 1.18); ``PROFILES`` says which componen
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -107,6 +107,7 @@ class DaprStore:
         self._consistency = _STRONG if consistency == "strong" else common_v1.StateOptions.CONSISTENCY_EVENTUAL
         self._given = profile
         self._profile = profile or SAFE
+        self._traits = self._profile.traits
         self._transactional = True
         self._known = False
         self._inflated = False
@@ -138,7 +139,7 @@ class DaprStore:
             else:
                 self._learn(reply)
             self._known = True
-        return self._profile.traits
+        return self._traits
 
     def _learn(self, metadata: Any) -> None:
         """Take from the sidecar's *metadata* what kind of component this is. Raises StoreRefused for one without etags."""
@@ -147,6 +148,7 @@ class DaprStore:
                 can = set(one.capabilities) or {"ETAG", "TRANSACTIONAL"}  # none told: found out by trying
                 self._transactional = "TRANSACTIONAL" in can
                 self._profile = self._given or profile_of(one.type, one.version) or SAFE
+                self._traits = replace(self._profile.traits, transactional=self._transactional)
                 if "ETAG" not in can:
                     raise StoreRefused(
                         f"state store {self.name!r} ({one.type}) has no etags, without which writers can't be kept from "

@@ -11,7 +11,7 @@ class MemoryStore:
 
     system = "memory"
 
-    def __init__(self, *, clock: Callable[[], float] = time, traits: Traits = Traits(True, True, True)) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time, traits: Traits = Traits(True, True, True, True)) -> None:
         self._clock = clock
         self._traits = traits
         self._values: dict[str, tuple[bytes, int, float]] = {}

@@ -18,7 +18,7 @@ from ..errors import StoreRefused, Unavailable
 from .base import Committed, NotCommitted, Put, Traits, Value
 
 _T = TypeVar("_T")
-_TRAITS = Traits(atomic_create=True, keeps_bytes=True, trusted=True)
+_TRAITS = Traits(atomic_create=True, keeps_bytes=True, trusted=True, transactional=True)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS eventlog_values (
     key TEXT PRIMARY KEY, value BLOB NOT NULL, etag TEXT NOT NULL, expires REAL

@@ -45,12 +45,12 @@ class Profile:
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
     {
         "redis": Profile(
-            traits=Traits(atomic_create=True, keeps_bytes=True, trusted=True),
+            traits=Traits(atomic_create=True, keeps_bytes=True, trusted=True, transactional=True),
             rolls_back=False, missing_passes=True, counts=True, keeps_ttl=True,
         ),
-        "sql": Profile(traits=Traits(atomic_create=True, keeps_bytes=True, trusted=True)),
-        "mongodb": Profile(traits=Traits(atomic_create=True), missing_passes=True),
-        "etcd": Profile(traits=Traits(), checks_first=True),
+        "sql": Profile(traits=Traits(atomic_create=True, keeps_bytes=True, trusted=True, transactional=True)),
+        "mongodb": Profile(traits=Traits(atomic_create=True, transactional=True), missing_passes=True),
+        "etcd": Profile(traits=Traits(transactional=True), checks_first=True),
         "plain": Profile(traits=Traits(), head_last=True),
     }
 )  # fmt: skip

@@ -61,8 +61,7 @@ async def _run(profile: str, seed: int, *, traced: bool) -> Result:
     world = World(
         random, profile, _limits(random), _retry(random), _chances(random, profile),
         slow=random.choice((0, 0, 0.01, 0.05)),
-        # not where a commit can be torn: see test_a_takeover_that_was_torn_is_made_again
-        legacy=random.random() < 0.1 and profile != "plain",
+        legacy=random.random() < 0.1,
         ttl=random.choice((2, 10, 100)) if random.random() < 0.15 else None,
         traced=traced,
     )  # fmt: skip
