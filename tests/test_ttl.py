@@ -164,24 +164,30 @@ async def test_a_ttl_that_comes_late_is_for_everything(time: Time, session_id: s
 
 
 async def test_a_renewal_of_another_ttl_is_not_believed(time: Time, session_id: str) -> None:
-    """One process renewed under a long ttl, another made it short, sealed, and made it long again: nothing expires early."""
+    """
+    One process renewed all that there was; then another made the ttl short, sealed, and made it long again, and was gone.
+
+    Everything that the first one sees fits what it renewed, but for when the ttl was last set.
+    """
     plain = MemoryStore(clock=time.clock)
     one = EventLog(CountingStore(plain), session_id, runtime=time.runtime())
-    other = EventLog(CountingStore(plain), session_id, runtime=time.runtime())
     await add(one, noise(1, 30_000), ttl=1000)
     time.now += 990
     await add(one, 1)
-    time.now += 300
+    time.now += 910
     await add(one, 2)
-    await quiet(one)  # all of it is renewed, for 3000 s
-    await add(other, "short", ttl=20)
+    await quiet(one)
+    assert set(ends(plain).values()) == {time.now + 3000}
+    other = EventLog(CountingStore(plain), session_id, runtime=time.runtime())
+    other._renewer.start = lambda *_, **__: None  # type: ignore[method-assign]
+    await add(other, "short", ttl=400)
     await fill(other, 300, size=100)
     await add(other, "long", ttl=1000)
-    for _ in range(4):
-        await add(one, "on")
-        await quiet(one)
-        assert min(ends(plain).values()) >= time.now + 1000
-        time.now += 900
+    assert min(ends(plain).values()) == time.now + 1200
+    assert (await other.head()).values_expire == time.now + 1100  # as it was when the first one renewed
+    time.now += 300
+    await add(one, "on")
+    assert min(ends(plain).values()) >= time.now + 1000
     assert (await one.verify()).sound
 
 
