@@ -93,9 +93,7 @@ class Sweeper:
         Each node comes before what it names and is deleted after it, so that a deletion cut short can be taken up again.
         """
         keys: list[str] = []
-        segments = [ref for ref in refs if not ref.level]
-        for start in range(0, len(segments), self._limits.bulk_keys):
-            page = segments[start : start + self._limits.bulk_keys]
+        for page in self._limits.pages((ref, ref.size) for ref in refs if not ref.level):
             for run in await self._reader.runs(page):
                 keys += await self.delete(self.keys_of(events_of(run)))
             keys += await self.delete(self._keys.segment(ref.name) for ref in page)
@@ -112,8 +110,8 @@ class Sweeper:
     async def delete(self, keys: Iterable[str]) -> list[str]:
         """Delete *keys*, and return them."""
         doomed = list(keys)
-        for start in range(0, len(doomed), self._limits.bulk_keys):
-            await self._store.delete_many(doomed[start : start + self._limits.bulk_keys])
+        for page in self._limits.pages((key, 0) for key in doomed):
+            await self._store.delete_many(page)
         return doomed
 
     async def _sweep(self, head: Head) -> None:
