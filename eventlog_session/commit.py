@@ -113,7 +113,7 @@ class Committer:
                     if isinstance(outcome, NotCommitted):
                         self._telemetry.count("resolutions")
                     break
-                if found.etag != base.etag or found.head.version != base.head.version:
+                if self._moved(proposal, found):
                     self._telemetry.count("conflicts")
                     return found
                 doubt = outcome.cause if isinstance(outcome, NotCommitted) else None
@@ -158,6 +158,17 @@ class Committer:
         genesis = Head.absent(self._heads.session_id).to_bytes()
         await self._store.create(Put(self._keys.head, genesis))
         return await self._heads.fresh()
+
+    def _moved(self, proposal: Proposal, found: Known) -> bool:
+        """
+        Whether *found* is not what *proposal* was sent on, so that it can't land any more.
+
+        A head that has expired meanwhile is the same one still, until the proposal's own would have expired, too.
+        """
+        base = proposal.base
+        if found.etag != base.etag or (found.head.version != base.head.version and found.data != base.data):
+            return True
+        return found.vacant and self._runtime.clock() >= proposal.head.expires
 
     async def _stands(self, proposal: Proposal, found: Known) -> bool:
         """Whether what *proposal* would have done is done: by it, or for a tombstone by whoever else."""

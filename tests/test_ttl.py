@@ -10,7 +10,7 @@ from staged import Time, Untold, add, do, fill, noise, turns, warm, whole
 
 from eventlog_session import CorruptLog, EventLog, ForkDetected, Limits, MemoryStore
 from eventlog_session.core.keys import Keys
-from eventlog_session.testing import CountingStore
+from eventlog_session.testing import CountingStore, Fault, FaultyStore, ProfiledStore, Script
 
 pytestmark = pytest.mark.usefixtures("bounded")
 
@@ -51,6 +51,28 @@ async def test_an_expired_session_is_no_fork(call: str, time: Time, session_id: 
         assert (await log.read()).items == {"read": ["new"], "add": ["new", "x"], "pop": []}[call][
             0 if anew or call == "pop" else 1 :
         ]
+
+
+@pytest.mark.parametrize("profile", ["sql", "redis", "mongodb"])
+@pytest.mark.parametrize("late", [1, 2, 3])
+async def test_what_is_under_way_when_the_session_expires_is_written_once(
+    late: int, profile: str, time: Time, session_id: str
+) -> None:
+    """Its head looks like none then, and still is the one it was sent on: it may land and have the session live on."""
+    plain = ProfiledStore(profile, clock=time.clock)
+    await add(EventLog(plain, session_id, runtime=time.runtime()), 1, ttl=15)
+    time.now += 10
+    store = FaultyStore(plain, Script(commit=[Fault.LATE]), late=late)
+    waits = iter([10.0])
+
+    async def sleep(_: float) -> None:
+        time.now += next(waits, 0.1)
+
+    log = EventLog(store, session_id, runtime=replace(time.runtime(), sleep=sleep))
+    await add(log, 2)
+    await store.land()
+    assert await whole(plain, session_id, runtime=time.runtime()) == [1, 2]
+    assert (await log.read()).items == [1, 2]
 
 
 async def test_a_head_about_to_expire_is_read_first(time: Time, session_id: str) -> None:
