@@ -95,7 +95,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "parts are written before the commit that names them",
-        [("propose", "        await self._write_ahead(intent, ttl)", "        pass")],
+        [("propose", "        await self._write_ahead(intent, ttl if ttl is None else max(ttl, longest))", "        pass")],
         "simulation sql 100",
     ),
     Mutant(

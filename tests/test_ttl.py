@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from staged import Time, Untold, add, do, fill, noise, turns, warm, whole
+from staged import Faulty, Time, Untold, add, do, fill, noise, turns, warm, whole
 
 from eventlog_session import CorruptLog, EventLog, ForkDetected, Limits, MemoryStore
 from eventlog_session.core.keys import Keys
@@ -51,6 +51,36 @@ async def test_an_expired_session_is_no_fork(call: str, time: Time, session_id: 
         assert (await log.read()).items == {"read": ["new"], "add": ["new", "x"], "pop": []}[call][
             0 if anew or call == "pop" else 1 :
         ]
+
+
+async def test_parts_outlast_a_longer_ttl_that_came_with_them(time: Time, session_id: str) -> None:
+    """Of a commit that lengthens the ttl the head lives longer than what was asked for with the parts, which it names."""
+    plain = MemoryStore(clock=time.clock)
+    await add(EventLog(plain, session_id, runtime=time.runtime()), 1, ttl=10)
+    store = FaultyStore(plain, Script(put_many=[None, *[Fault.DROPPED] * 9]))  # the parts are written, nothing is renewed
+    log = EventLog(store, session_id, runtime=time.runtime())
+    large = noise(1, 400_000)
+    await asyncio.gather(add(log, 2), add(log, large), add(log, 3, ttl=1000))
+    await log.settle()
+    assert store.injected[Fault.DROPPED] == 1
+    time.now += 990
+    assert await whole(plain, session_id, runtime=time.runtime()) == [1, 2, large, 3]
+
+
+async def test_parts_expire_when_they_do_whenever_they_are_committed(time: Time, session_id: str) -> None:
+    """They are written once, before the first attempt; a later one counts from then."""
+    store = Faulty("dropped", clock=time.clock)
+    began = time.now
+
+    async def rival() -> None:
+        time.now += 15
+        await add(EventLog(CountingStore(store), session_id, runtime=time.runtime()), 1, ttl=20)
+
+    store.meanwhile = rival
+    log = EventLog(store, session_id, runtime=time.runtime())
+    await add(log, noise(1, 400_000), ttl=20)
+    assert (await log.head()).version == 2
+    assert (await log.head()).values_expire == began + 60
 
 
 @pytest.mark.parametrize("profile", ["sql", "redis", "mongodb"])
