@@ -83,8 +83,10 @@ class Committer:
 
     async def resolve(self, unknown: OutcomeUnknown) -> int | None:
         """Return the version that what was sent has made, or None when it was not written and can't be any more."""
-        head = (await self._heads.fresh()).head
-        if head.version == unknown.base and head.generation in ("", unknown.generation):
+        known = await self._heads.fresh()
+        head = known.head
+        expired = known.vacant and known.tombstone is None  # and perhaps the one that it was sent on
+        if expired or (head.version == unknown.base and head.generation in ("", unknown.generation)):
             raise unknown  # it may land yet
         last = unknown.base + len(unknown.event_ids)
         return last if await self._all_stand(unknown.event_ids, unknown.base + 1, unknown.generation, head) else None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from staged import Faulty, Time, Untold, add, do, fill, noise, turns, warm, whole
 
-from eventlog_session import CorruptLog, EventLog, ForkDetected, Limits, MemoryStore
+from eventlog_session import CorruptLog, EventLog, ForkDetected, Limits, MemoryStore, OutcomeUnknown, Retry
 from eventlog_session.core.keys import Keys
 from eventlog_session.testing import CountingStore, Fault, FaultyStore, ProfiledStore, Script
 
@@ -51,6 +51,27 @@ async def test_an_expired_session_is_no_fork(call: str, time: Time, session_id: 
         assert (await log.read()).items == {"read": ["new"], "add": ["new", "x"], "pop": []}[call][
             0 if anew or call == "pop" else 1 :
         ]
+
+
+async def test_what_may_land_on_an_expired_head_stays_unknown(time: Time, session_id: str) -> None:
+    """It is the one that it was sent on, for as long as the store keeps it."""
+    store = Faulty("late", clock=time.clock)
+    log = EventLog(store, session_id, runtime=time.runtime(), retry=Retry(budget=1))
+    store.plan.appendleft("done")
+    await add(log, 1, ttl=100)
+    await log.settle()
+    time.now += 80
+    store.meanwhile = store.fail
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await add(log, 2)
+    store.down = False
+    time.now += 30
+    assert (await log.read()).items == []
+    with pytest.raises(OutcomeUnknown):
+        await log.resolve(unknown.value)
+    assert await store.land() == [True]
+    assert await log.resolve(unknown.value) == 2
+    assert (await log.read()).items == [1, 2]
 
 
 async def test_parts_outlast_a_longer_ttl_that_came_with_them(time: Time, session_id: str) -> None:
