@@ -128,7 +128,7 @@ class EventLog:
 
         One round trip when the answer lies in the head, else two; one more for each level of index nodes, wrong guess and
         four further pages.
-        Raises NoSuchPoint, Unavailable, CorruptLog, ForkDetected.
+        Raises NoSuchPoint (HistoryTrimmed), Unavailable, StoreRefused, CorruptLog, ForkDetected.
         """
         with self._telemetry.operation("read") as facts:
             view = await self._read(ALL if need is None else need, at)
