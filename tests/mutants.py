@@ -253,7 +253,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "trimming frees nothing that the index still names",
         [("sweep", "if ref.name not in named]", "]")],
-        "test_trim.py::test_what_was_cleared_is_freed",
+        "test_trim.py::test_what_a_later_version_goes_back_to_is_kept",
     ),
     Mutant(
         "a version that was trimmed is refused",
