@@ -83,8 +83,10 @@ class Committer:
 
     async def resolve(self, unknown: OutcomeUnknown) -> int | None:
         """Return the version that what was sent has made, or None when it was not written and can't be any more."""
-        head = (await self._heads.fresh()).head
-        if head.version == unknown.base and head.generation in ("", unknown.generation):
+        known = await self._heads.fresh()
+        head = known.head
+        expired = known.vacant and known.tombstone is None  # and perhaps the one that it was sent on
+        if expired or (head.version == unknown.base and head.generation in ("", unknown.generation)):
             raise unknown  # it may land yet
         last = unknown.base + len(unknown.event_ids)
         return last if await self._all_stand(unknown.event_ids, unknown.base + 1, unknown.generation, head) else None
@@ -113,7 +115,7 @@ class Committer:
                     if isinstance(outcome, NotCommitted):
                         self._telemetry.count("resolutions")
                     break
-                if found.etag != base.etag or found.head.version != base.head.version:
+                if self._moved(proposal, found):
                     self._telemetry.count("conflicts")
                     return found
                 doubt = outcome.cause if isinstance(outcome, NotCommitted) else None
@@ -158,6 +160,17 @@ class Committer:
         genesis = Head.absent(self._heads.session_id).to_bytes()
         await self._store.create(Put(self._keys.head, genesis))
         return await self._heads.fresh()
+
+    def _moved(self, proposal: Proposal, found: Known) -> bool:
+        """
+        Whether *found* is not what *proposal* was sent on, so that it can't land any more.
+
+        A head that has expired meanwhile is the same one still, until the proposal's own would have expired, too.
+        """
+        base = proposal.base
+        if found.etag != base.etag or (found.head.version != base.head.version and found.data != base.data):
+            return True
+        return found.vacant and self._runtime.clock() >= proposal.head.expires
 
     async def _stands(self, proposal: Proposal, found: Known) -> bool:
         """Whether what *proposal* would have done is done: by it, or for a tombstone by whoever else."""

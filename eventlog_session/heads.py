@@ -100,7 +100,7 @@ class Heads:
         Readers are not eager: a second call at once costs every cold read of an existing session 10 to 16 %, measured on
         Redis and PostgreSQL, to save a trip once in a session's life.
 
-        Raises Unavailable, CorruptLog, UnsupportedFormat, or ForkDetected when what was known no longer stands there.
+        Raises Unavailable, StoreRefused, CorruptLog, or ForkDetected when what was known no longer stands there.
         """
         if self._fork is not None:
             fork, self._fork = self._fork, None

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,15 +67,15 @@ class Limits:
         if self.value_bytes < 32:
             raise ValueError("value_bytes must be at least 32")
 
-    def pages(self, sized: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
-        """Yield keys, given with their values' sizes, in pages that one bulk request can carry."""
-        keys: list[str] = []
+    def pages(self, sized: Iterable[tuple[_T, int]]) -> Iterator[list[_T]]:
+        """Yield keys, or what stands for one, given with their values' sizes, in pages that one bulk request can carry."""
+        page: list[_T] = []
         total = 0
         for key, size in sized:
-            if keys and (total + size > self.request_bytes or len(keys) == self.bulk_keys):
-                yield keys
-                keys, total = [], 0
-            keys.append(key)
+            if page and (total + size > self.request_bytes or len(page) == self.bulk_keys):
+                yield page
+                page, total = [], 0
+            page.append(key)
             total += size + 256  # key, etag and framing
-        if keys:
-            yield keys
+        if page:
+            yield page

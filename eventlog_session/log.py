@@ -84,7 +84,7 @@ class EventLog:
         self._store = store = Metered(store, self._telemetry)
         self._heads = Heads(session_id, self.keys, store, limits, runtime, self._reader, adopt=adopt, verbatim=verbatim)
         self._sweeper = Sweeper(self.keys, store, self._reader, limits)
-        self._renewer = Renewer(store, self._reader, limits, runtime)
+        self._renewer = Renewer(store, self._reader, runtime)
         proposer = Proposer(self.keys, store, self._reader, self._sweeper, self._renewer, limits, runtime)
         self._committer = Committer(
             self.keys,
@@ -128,7 +128,7 @@ class EventLog:
 
         One round trip when the answer lies in the head, else two; one more for each level of index nodes, wrong guess and
         four further pages.
-        Raises NoSuchPoint, Unavailable, CorruptLog, ForkDetected.
+        Raises NoSuchPoint (HistoryTrimmed), Unavailable, StoreRefused, CorruptLog, ForkDetected.
         """
         with self._telemetry.operation("read") as facts:
             view = await self._read(ALL if need is None else need, at)

@@ -16,7 +16,7 @@ from .core.head import Head
 from .core.keys import Keys, mint
 from .core.run import Run
 from .core.tombstone import GENERATIONS, Remains, Tombstone
-from .errors import BeingErased, Conflict, EventLogError, IdempotencyKeyReused, NoSuchPoint, StoreRefused
+from .errors import BeingErased, Conflict, EventLogError, HistoryTrimmed, IdempotencyKeyReused, NoSuchPoint, StoreRefused
 from .heads import Known
 from .lane import Answer, Intent
 from .limits import Limits
@@ -73,11 +73,12 @@ class Proposer:
         drafts: list[Draft] = []
         answers: dict[Intent, Answer | EventLogError] = {}
         adopting = [await self._adopting(known.legacy, group[0].ttl)] if known.legacy else []
+        longest = max((intent.ttl for intent in group if intent.ttl is not None), default=0)
         for intent in (*adopting, *group):
             if intent.answer.done() or intent.draft is None:
                 continue
             try:
-                answer, head = await self._decide(head, intent, drafts, known)
+                answer, head = await self._decide(head, intent, drafts, known, longest)
             except (NoSuchPoint, StoreRefused, Conflict, IdempotencyKeyReused, BeingErased) as error:
                 if intent in adopting:  # nothing is written over a history that could not be taken over
                     raise
@@ -90,8 +91,12 @@ class Proposer:
 
     # ---- deciding one intent ---------------------------------------------------------------------------------------
 
-    async def _decide(self, head: Head, intent: Intent, drafts: list[Draft], known: Known) -> tuple[Answer, Head]:
-        """Return what *intent* comes to on *head*, and the head after it; its draft is added to *drafts* if it is written."""
+    async def _decide(self, head: Head, intent: Intent, drafts: list[Draft], known: Known, longest: int) -> tuple[Answer, Head]:
+        """
+        Return what *intent* comes to on *head*, and the head after it; its draft is added to *drafts* if it is written.
+
+        *longest* is the longest ttl that any of its group asks for: the head that will name its parts may have that one.
+        """
         assert intent.draft is not None
         event = intent.draft.event
         seen = head.remembered(intent.draft.key) if intent.draft.key else None
@@ -109,7 +114,7 @@ class Proposer:
                 "the session is being erased; wait until erase() has returned, or call it again if it was cut short"
             )
         ttl = head.ttl if intent.ttl is None else intent.ttl
-        await self._write_ahead(intent, ttl)
+        await self._write_ahead(intent, ttl if ttl is None else max(ttl, longest))
         item, is_text = await self._last_item(head, drafts) if event.kind == POPPED else (None, False)
         if event.kind == TRIMMED:
             head = await self._trimmed(head, int(event.extensions[TRIMMED_BEFORE]))
@@ -125,6 +130,8 @@ class Proposer:
             return head.length
         if event.base > head.version:
             raise NoSuchPoint(f"there is no version {event.base} yet; the newest is {head.version}")
+        if 0 < event.base < head.floor:  # its own event may be kept for a later one's sake, and what came before it not
+            raise HistoryTrimmed(f"version {event.base} was trimmed; the oldest one kept is {head.floor}")
         return (await self._reader.run_of(head, event.base)).length_at(event.base) if event.base else 0
 
     async def _write_ahead(self, intent: Intent, ttl: int | None) -> None:
@@ -185,9 +192,9 @@ class Proposer:
         values += [Put(key, value, ttl) for key, value in puts.items()]
         if known.legacy is not None and traits.transactional:
             values.append(Put(self._keys.adopted, MARK))
-        named = (
-            [values_expire(head.updated // 1_000_000, head.ttl)] if puts or head.trash or any(one.far for one in drafts) else []
-        )
+        named = [intent.parts_expire for intent in answers]  # earlier than what follows, if written for an attempt before
+        if puts or head.trash or any(one.far for one in drafts):
+            named.append(values_expire(head.updated // 1_000_000, head.ttl))
         head = replace(
             head,
             swept=max(head.swept, self._sweeper.upto(head)),

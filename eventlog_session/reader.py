@@ -126,7 +126,7 @@ class Reader:
 
     async def runs(self, segments: Sequence[Ref]) -> list[Run]:
         """Return the runs of *segments*, without those that are not in the store any more. Raises CorruptLog."""
-        found = await self._store.get_many([self._keys.segment(ref.name) for ref in segments])
+        found = await self.values([self._keys.segment(ref.name) for ref in segments])
         there = [(ref, found[key]) for ref in segments if (key := self._keys.segment(ref.name)) in found]
         return [self.decoded(ref, [value]) for ref, value in there]
 
@@ -139,7 +139,7 @@ class Reader:
         keys = [(want, key) for want in wanted for key in self._keys_of(want)]
         by_key = {key: want for want, key in keys}
         for page in self._limits.pages((key, want.size // max(1, getattr(want, "parts", 1))) for want, key in keys):
-            found = await self._store.get_many(page)
+            found = await self.values(page)
             await use({key: found[key] if key in found else _gone(key) for key in page})
             segments = [(ref, found[key]) for key in page if isinstance(ref := by_key[key], Ref) and not ref.level]
             await self._pages([far for ref, value in segments for far in far_of(self.decoded(ref, [value]))], use)
@@ -172,18 +172,26 @@ class Reader:
 
         async def page(keys: Sequence[str]) -> Mapping[str, bytes]:
             async with gate:
-                return await self._store.get_many(keys)
+                return await self.values(keys)
 
         found: dict[str, bytes] = {}
         for part in await asyncio.gather(*(page(keys) for keys in self._limits.pages(sizes))):
             found.update(part)
-        await self._reread([key for keys in wanted.values() for key in keys if key not in found], found)
         for name, want in missing.items():
             values = [found[key] if key in found else _gone(key) for key in wanted[name]]
             loaded.keep(name, self.decoded(want, values))
 
+    async def values(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """
+        Return what is stored under *keys*, without those under which there is nothing.
+
+        What a bulk read leaves out is read again, one by one: it may be stale or cut short, and says nothing of it.
+        """
+        found = dict(await self._store.get_many(keys))
+        await self._reread([key for key in keys if key not in found], found)
+        return found
+
     async def _reread(self, missing: Sequence[str], found: dict[str, bytes]) -> None:
-        """Read *missing* into *found*, one by one: a bulk read may be stale or cut short, and says nothing of it."""
         for start in range(0, len(missing), _SINGLY_AT_ONCE):
             some = missing[start : start + _SINGLY_AT_ONCE]
             for key, value in zip(some, await asyncio.gather(*map(self._store.get, some)), strict=True):

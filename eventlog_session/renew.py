@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 from .core.head import Head
 from .errors import EventLogError
-from .limits import Limits
 from .reader import Gone, Reader
 from .runtime import Runtime
 from .stores.base import Put, Store
@@ -54,10 +53,9 @@ class _Pass:
 class Renewer:
     """Renews one session's values."""
 
-    def __init__(self, store: Store, reader: Reader, limits: Limits, runtime: Runtime) -> None:
+    def __init__(self, store: Store, reader: Reader, runtime: Runtime) -> None:
         self._store = store
         self._reader = reader
-        self._limits = limits
         self._runtime = runtime
         self._done: _Pass | None = None
         self._task: asyncio.Task[None] | None = None
@@ -68,7 +66,7 @@ class Renewer:
 
         Values that would not last are renewed first. Raises Gone for one that is missing.
         """
-        expire = self._done.expire if self._done is not None and self._done.holds(head) else head.values_expire
+        expire = self._expire(head)
         if ttl is None or expire is None or self._runtime.clock() + ttl <= expire:
             return expire
         return await self._renew(head, ttl)
@@ -82,7 +80,7 @@ class Renewer:
         """
         if head.ttl is None or (self._task is not None and not self._task.done()):
             return
-        expire = self._done.expire if self._done is not None and self._done.holds(head) else head.values_expire
+        expire = self._expire(head)
         if changed or (expire is not None and self._runtime.clock() + 2 * head.ttl > expire):
             self._task = asyncio.create_task(self._renew_quietly(head, head.ttl), name="eventlog: renew values")
 
@@ -90,6 +88,10 @@ class Renewer:
         """Wait for the renewal under way, if there is one."""
         if self._task is not None:
             await asyncio.wait({self._task})
+
+    def _expire(self, head: Head) -> int | None:
+        """Return when the first value that *head* names expires, as far as this process knows; None for never."""
+        return self._done.expire if self._done is not None and self._done.holds(head) else head.values_expire
 
     async def _renew_quietly(self, head: Head, ttl: int) -> None:
         try:

@@ -186,8 +186,9 @@ class EventLogSession(SessionABC):
         by whatever process: so a call that raised, or whose process died, can be repeated safely. With an *expected_version*
         (as `read` gives it) the items are added to that version or not at all.
 
-        Raises InvalidItem or IdempotencyKeyReused before anything is written; Conflict or Unavailable when nothing was;
-        OutcomeUnknown when that can't be told: see `resolve`.
+        Raises InvalidItem or IdempotencyKeyReused before anything is written; Conflict, Unavailable, StoreRefused or
+        BeingErased when nothing was; OutcomeUnknown when that can't be told: see `resolve`. CorruptLog or ForkDetected tell
+        of the store, with a note if something was sent before they were met.
         """
         self._check_open()
         if not items:

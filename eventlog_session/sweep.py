@@ -1,5 +1,5 @@
 """
-Deleting what nobody reads any more: the own keys of events whose segment stands, and what trimming gave up.
+Deleting what nobody reads any more: the own keys of events whose segment stands, what trimming gave up, and what lost.
 
 Done in the background, outside commits and at best effort. The head remembers only up to which version the first is done, and
 of the second the index as it was before, so that whoever seals next goes on where another process stopped.
@@ -51,7 +51,7 @@ class Sweeper:
             self._task = asyncio.create_task(self._quietly(self._sweep(head)), name="eventlog: delete redundant keys")
 
     async def settle(self) -> None:
-        """Wait for the deletion under way, if there is one."""
+        """Wait for what is under way."""
         tasks = {*self._aside, *([self._task] if self._task else [])}
         if tasks:
             await asyncio.wait(tasks)
@@ -59,9 +59,7 @@ class Sweeper:
     def discard(self, draft: Draft) -> None:
         """Delete what a draft that lost for good may have left in the store."""
         keys = [self._keys.event(draft.event.id), *draft.ahead]
-        task = asyncio.create_task(self._quietly(self.delete(keys)), name="eventlog: delete what lost")
-        self._aside.add(task)
-        task.add_done_callback(self._aside.discard)
+        self._do_aside(self.delete(keys), "eventlog: delete what lost")
 
     def mark_adopted(self) -> None:
         """
@@ -69,7 +67,10 @@ class Sweeper:
 
         Where there are no transactions the mark could be there without the head, and then the history would read as gone.
         """
-        task = asyncio.create_task(self._quietly(self._mark()), name="eventlog: mark the takeover")
+        self._do_aside(self._mark(), "eventlog: mark the takeover")
+
+    def _do_aside(self, work: Awaitable[object], name: str) -> None:
+        task = asyncio.create_task(self._quietly(work), name=name)
         self._aside.add(task)
         task.add_done_callback(self._aside.discard)
 
@@ -92,9 +93,7 @@ class Sweeper:
         Each node comes before what it names and is deleted after it, so that a deletion cut short can be taken up again.
         """
         keys: list[str] = []
-        segments = [ref for ref in refs if not ref.level]
-        for start in range(0, len(segments), self._limits.bulk_keys):
-            page = segments[start : start + self._limits.bulk_keys]
+        for page in self._limits.pages((ref, ref.size) for ref in refs if not ref.level):
             for run in await self._reader.runs(page):
                 keys += await self.delete(self.keys_of(events_of(run)))
             keys += await self.delete(self._keys.segment(ref.name) for ref in page)
@@ -111,8 +110,8 @@ class Sweeper:
     async def delete(self, keys: Iterable[str]) -> list[str]:
         """Delete *keys*, and return them."""
         doomed = list(keys)
-        for start in range(0, len(doomed), self._limits.bulk_keys):
-            await self._store.delete_many(doomed[start : start + self._limits.bulk_keys])
+        for page in self._limits.pages((key, 0) for key in doomed):
+            await self._store.delete_many(page)
         return doomed
 
     async def _sweep(self, head: Head) -> None:

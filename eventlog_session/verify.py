@@ -63,15 +63,15 @@ class Verifier:
         found.nodes = sum(1 for ref in refs if ref.level and ref.name not in faults)
         walk = _Walk(head, found)
         segments = sorted((ref for ref in refs if not ref.level), key=lambda ref: ref.first)
-        for start in range(0, len(segments), self._limits.bulk_keys):
-            await self._segments(segments[start : start + self._limits.bulk_keys], walk)
+        for page in self._limits.pages((ref, ref.size) for ref in segments):
+            await self._segments(page, walk)
         for run in head.runs():
             await self._run(run, walk, self._keys.head)
         walk.end(self._keys.head)
         return found
 
     async def _segments(self, page: Sequence[Ref], walk: "_Walk") -> None:
-        values = await self._store.get_many([self._keys.segment(ref.name) for ref in page])
+        values = await self._reader.values([self._keys.segment(ref.name) for ref in page])
         for ref in page:
             key = self._keys.segment(ref.name)
             try:
@@ -106,14 +106,14 @@ class Verifier:
     async def _own_values(self, run: Run, walk: "_Walk") -> Mapping[str, bytes]:
         """Return the values of the events' own keys, of those not deleted yet; a missing one is no loss, the log holds it."""
         parts = {place: odd["f"][1] for place, odd in run.odd.items() if "f" in odd}
-        keys = [
-            self._keys.event(run.id_of(run.first + place))
-            for place in range(len(run))
+        sized = (
+            (self._keys.event(run.id_of(run.first + place)), size)
+            for place, size in enumerate(run.sizes)
             if parts.get(place, run.first + place > walk.head.swept)  # a large event without parts is read by its digest
-        ]
+        )
         found: dict[str, bytes] = {}
-        for start in range(0, len(keys), self._limits.bulk_keys):
-            found.update(await self._store.get_many(keys[start : start + self._limits.bulk_keys]))
+        for page in self._limits.pages(sized):
+            found.update(await self._store.get_many(page))
         return found
 
     async def _items(self, far: Far, found: Verification) -> bytes | None:

@@ -53,13 +53,13 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "what was sent is frozen: the very same bytes are sent again while the head stands still",
-        [("commit", "if found.etag != base.etag or found.head.version != base.head.version:", "if True:")],
+        [("commit", "if self._moved(proposal, found):", "if True:")],
         "test_log.py::test_the_very_same_request_is_sent_again",
     ),
     Mutant(
         "what was sent is frozen: no attempt has ids of its own",
         [
-            ("commit", "if found.etag != base.etag or found.head.version != base.head.version:", "if True:"),
+            ("commit", "if self._moved(proposal, found):", "if True:"),
             (
                 "propose",
                 "        event = intent.draft.event\n",
@@ -95,7 +95,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "parts are written before the commit that names them",
-        [("propose", "        await self._write_ahead(intent, ttl)", "        pass")],
+        [("propose", "        await self._write_ahead(intent, ttl if ttl is None else max(ttl, longest))", "        pass")],
         "simulation sql 100",
     ),
     Mutant(

@@ -12,7 +12,7 @@ from eventlog_session.adoption import legacy_key, legacy_keys
 from eventlog_session.core.keys import Keys
 from eventlog_session.core.tombstone import GENERATIONS, Tombstone
 from eventlog_session.runtime import Runtime
-from eventlog_session.testing import CountingStore
+from eventlog_session.testing import CountingStore, Fault, FaultyStore, Script
 
 pytestmark = pytest.mark.usefixtures("bounded")
 SMALL = Limits(tail_bytes=600, carried_bytes=300, index_segments=4, index_nodes=4, inline_bytes=2000, value_bytes=20_000)
@@ -71,6 +71,17 @@ async def test_what_lands_within_the_grace_is_deleted_too(time: Time, session_id
 
     log = EventLog(CountingStore(plain), session_id, limits=SMALL, runtime=Runtime(clock=time.clock, sleep=late))
     await log.erase()
+    assert not left_over(plain, session_id)
+
+
+@pytest.mark.parametrize("fault", [Fault.HOLES, Fault.STALE])
+async def test_nothing_is_left_where_bulk_reads_leave_something_out(fault: Fault, time: Time, session_id: str) -> None:
+    """What names an event's keys is read again before it is taken for deleted already: else nobody would know of them."""
+    plain = MemoryStore(clock=time.clock)
+    await grown(plain, session_id, time)
+    store = FaultyStore(plain, Script(get_many=[fault] * 20))
+    await EventLog(store, session_id, limits=SMALL, runtime=time.runtime()).erase()
+    assert store.injected[fault]
     assert not left_over(plain, session_id)
 
 

@@ -94,6 +94,27 @@ async def test_what_a_later_version_goes_back_to_is_kept(plain: MemoryStore, ses
     assert (await fresh.verify()).sound
 
 
+async def test_what_was_trimmed_is_not_gone_back_to(plain: MemoryStore, session_id: str) -> None:
+    """Nor where its own event lies in a segment that is kept: what came before it is gone, and would be missing silently."""
+    log = EventLog(plain, session_id, limits=Limits(tail_events=6, carried_bytes=100))
+    for number in range(30):
+        await add(log, number)
+    await log.clear()
+    await fill(log, 2)
+    floor = (await log.head()).version
+    await fill(log, 20)
+    await log.trim(floor)
+    await log.settle()
+    head = await log.head()
+    assert [ref.hole for ref in head.index[:2]] == [True, False]
+    assert head.index[0].last < 30 <= head.index[1].last
+    for version in (1, 30, floor - 1):
+        with pytest.raises(HistoryTrimmed, match=f"version {version} was trimmed; the oldest one kept is {floor}"):
+            await log.rewind(version)
+    assert (await log.rewind(floor)).version == head.version + 1
+    assert len((await log.read()).items) == 2
+
+
 async def test_a_point_in_time(time: Time, session_id: str) -> None:
     """The version that stood at that moment is the oldest kept; a moment before it is refused."""
     plain = MemoryStore(clock=time.clock)

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from staged import Time, Untold, add, do, fill, noise, turns, warm, whole
+from staged import Faulty, Time, Untold, add, do, fill, noise, turns, warm, whole
 
-from eventlog_session import CorruptLog, EventLog, ForkDetected, Limits, MemoryStore
+from eventlog_session import CorruptLog, EventLog, ForkDetected, Limits, MemoryStore, OutcomeUnknown, Retry
 from eventlog_session.core.keys import Keys
-from eventlog_session.testing import CountingStore
+from eventlog_session.testing import CountingStore, Fault, FaultyStore, ProfiledStore, Script
 
 pytestmark = pytest.mark.usefixtures("bounded")
 
@@ -51,6 +51,79 @@ async def test_an_expired_session_is_no_fork(call: str, time: Time, session_id: 
         assert (await log.read()).items == {"read": ["new"], "add": ["new", "x"], "pop": []}[call][
             0 if anew or call == "pop" else 1 :
         ]
+
+
+async def test_what_may_land_on_an_expired_head_stays_unknown(time: Time, session_id: str) -> None:
+    """It is the one that it was sent on, for as long as the store keeps it."""
+    store = Faulty("late", clock=time.clock)
+    log = EventLog(store, session_id, runtime=time.runtime(), retry=Retry(budget=1))
+    store.plan.appendleft("done")
+    await add(log, 1, ttl=100)
+    await log.settle()
+    time.now += 80
+    store.meanwhile = store.fail
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await add(log, 2)
+    store.down = False
+    time.now += 30
+    assert (await log.read()).items == []
+    with pytest.raises(OutcomeUnknown):
+        await log.resolve(unknown.value)
+    assert await store.land() == [True]
+    assert await log.resolve(unknown.value) == 2
+    assert (await log.read()).items == [1, 2]
+
+
+async def test_parts_outlast_a_longer_ttl_that_came_with_them(time: Time, session_id: str) -> None:
+    """Of a commit that lengthens the ttl the head lives longer than what was asked for with the parts, which it names."""
+    plain = MemoryStore(clock=time.clock)
+    await add(EventLog(plain, session_id, runtime=time.runtime()), 1, ttl=10)
+    store = FaultyStore(plain, Script(put_many=[None, *[Fault.DROPPED] * 9]))  # the parts are written, nothing is renewed
+    log = EventLog(store, session_id, runtime=time.runtime())
+    large = noise(1, 400_000)
+    await asyncio.gather(add(log, 2), add(log, large), add(log, 3, ttl=1000))
+    await log.settle()
+    assert store.injected[Fault.DROPPED] == 1
+    time.now += 990
+    assert await whole(plain, session_id, runtime=time.runtime()) == [1, 2, large, 3]
+
+
+async def test_parts_expire_when_they_do_whenever_they_are_committed(time: Time, session_id: str) -> None:
+    """They are written once, before the first attempt; a later one counts from then."""
+    store = Faulty("dropped", clock=time.clock)
+    began = time.now
+
+    async def rival() -> None:
+        time.now += 15
+        await add(EventLog(CountingStore(store), session_id, runtime=time.runtime()), 1, ttl=20)
+
+    store.meanwhile = rival
+    log = EventLog(store, session_id, runtime=time.runtime())
+    await add(log, noise(1, 400_000), ttl=20)
+    assert (await log.head()).version == 2
+    assert (await log.head()).values_expire == began + 60
+
+
+@pytest.mark.parametrize("profile", ["sql", "redis", "mongodb"])
+@pytest.mark.parametrize("late", [1, 2, 3])
+async def test_what_is_under_way_when_the_session_expires_is_written_once(
+    late: int, profile: str, time: Time, session_id: str
+) -> None:
+    """Its head looks like none then, and still is the one it was sent on: it may land and have the session live on."""
+    plain = ProfiledStore(profile, clock=time.clock)
+    await add(EventLog(plain, session_id, runtime=time.runtime()), 1, ttl=15)
+    time.now += 10
+    store = FaultyStore(plain, Script(commit=[Fault.LATE]), late=late)
+    waits = iter([10.0])
+
+    async def sleep(_: float) -> None:
+        time.now += next(waits, 0.1)
+
+    log = EventLog(store, session_id, runtime=replace(time.runtime(), sleep=sleep))
+    await add(log, 2)
+    await store.land()
+    assert await whole(plain, session_id, runtime=time.runtime()) == [1, 2]
+    assert (await log.read()).items == [1, 2]
 
 
 async def test_a_head_about_to_expire_is_read_first(time: Time, session_id: str) -> None:

@@ -131,7 +131,7 @@ class Head:
 
     @property
     def expires(self) -> float:
-        """When the store drops the head, in seconds since 1970; infinite without a ttl."""
+        """When the session expires, in seconds since 1970; infinite without a ttl. The store keeps the head for longer."""
         return float("inf") if self.ttl is None else self.updated / 1e6 + self.ttl
 
     def recent_id(self, version: int) -> str | None:
@@ -214,7 +214,7 @@ class Head:
     def _checked(self) -> "Head":
         """Return self when its parts fit together: what is missing from a damaged head must not read as a shorter history."""
         upto, length = (self.index[-1].last, self.index[-1].length) if self.index else (0, 0)
-        for run in (*([self.carried.run] if self.carried else []), self.tail):
+        for run in self.runs():
             if (run.first, run.length_before) != (upto + 1, length):
                 raise CorruptLog("its runs have a gap")
             upto, length = run.last, run.length_at(run.last)

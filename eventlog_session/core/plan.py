@@ -97,7 +97,7 @@ def version_at(head: Head, loaded: Loaded, time: int) -> int | Ref:
 
     Or the reference to the unread value that the answer lies in.
     """
-    for run in (head.tail, *([head.carried.run] if head.carried else [])):
+    for run in reversed(head.runs()):
         if len(run) and run.committed(run.first) <= time:
             return run.first + bisect_right(run.offsets, time - run.time) - 1
     refs: Sequence[Ref] = head.index

@@ -38,8 +38,7 @@ def needed(head: Head, loaded: Loaded, floor: int) -> set[int] | dict[str, Ref]:
 
 def _bases(head: Head, loaded: Loaded, floor: int, missing: dict[str, Ref]) -> Iterator[int]:
     """Yield the versions before *floor* that an event after it starts from; add to *missing* what must be read to know."""
-    carried = [head.carried.run] if head.carried else []
-    places: list[Ref | Run] = [*head.index, *carried, head.tail]
+    places: list[Ref | Run] = [*head.index, *head.runs()]
     while places:
         place = places.pop()
         if isinstance(place, Run):
