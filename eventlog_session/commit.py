@@ -51,6 +51,14 @@ class Committer:
 
     async def commit(self, group: Sequence[Intent]) -> None:
         """Give each intent of *group* its answer: all in one commit, but for those that have nothing to do."""
+        try:
+            await self._commit(group)
+        finally:
+            for intent in group:
+                if intent.draft is not None and intent.parts_written and not intent.sent:
+                    self._sweeper.discard(intent.draft)  # cancelled or refused, so that nothing will ever name them
+
+    async def _commit(self, group: Sequence[Intent]) -> None:
         patience = Patience(self._retry, self._runtime, self._telemetry.warn)
         missed: set[str] = set()
         known: Known | None = None
@@ -98,7 +106,7 @@ class Committer:
         traits = await self._store.traits()
         base = proposal.base
         if base.absent and not traits.atomic_create:
-            return await self._born()
+            return await self._born(patience)
         if any(intent.answer.done() for intent in proposal.answers):
             return base  # a caller was cancelled while this was decided, and nothing was sent
         sent = False
@@ -155,11 +163,16 @@ class Committer:
             self._sweeper.mark_adopted()
         self._renewer.start(proposal.head, changed=proposal.head.ttl != proposal.base.head.ttl)
 
-    async def _born(self) -> Known:
+    async def _born(self, patience: Patience) -> Known:
         """Create the head where a transaction can't do it safely: constant bytes, so that it does not matter who wins."""
         genesis = Head.absent(self._heads.session_id).to_bytes()
         await self._store.create(Put(self._keys.head, genesis))
-        return await self._heads.fresh()
+        found = await self._heads.fresh()
+        if found.absent:
+            if patience.spent:
+                raise Unavailable(f"the store took no head in {self._retry.budget:g} s; nothing was written")
+            await patience.back_off()
+        return found
 
     def _moved(self, proposal: Proposal, found: Known) -> bool:
         """

@@ -50,7 +50,7 @@ class Eraser:
         tombstone = (await self._heads.fresh()).tombstone
         remains = tombstone.remains if tombstone else None
         if remains is None:
-            return Erasure((), self._keys.head)
+            return Erasure(await self._erase_legacy(grace) if tombstone else (), self._keys.head)
         keys = list(dict.fromkeys([*self._sweeper.keys_of(remains.events), *self._legacy]))
         await self._sweeper.delete(keys)
         refs = {ref.name: ref for ref in await self._reader.tree(remains.refs, faults={})}
@@ -59,3 +59,12 @@ class Eraser:
         await self._sweeper.delete(keys)
         await self._submit(Intent(None, alone=True, done_erasing=True))
         return Erasure(tuple(keys), self._keys.head)
+
+    async def _erase_legacy(self, grace: float) -> tuple[str, ...]:
+        """Delete what a `DaprSession` has written since the session was erased."""
+        keys = tuple(await self._reader.values(self._legacy))
+        if keys:
+            await self._sweeper.delete(keys)
+            await self._runtime.sleep(grace)
+            await self._sweeper.delete(keys)
+        return keys

@@ -32,6 +32,8 @@ class Known:
     """What a `DaprSession` left, looked for while the log has no event."""
     tombstone: Tombstone | None = None
     """What an erased session left in the place of its head, which then is one without events."""
+    expired: Head | None = None
+    """The head that is still in the store after its session expired; *head* then is one without events."""
     read_at: float = 0.0
     """`Runtime.monotonic` before it was asked for, or sent."""
 
@@ -116,7 +118,7 @@ class Heads:
                 if not fork_told:
                     raise
         if self._runtime.clock() >= known.head.expires:  # the store keeps it for longer, see `Limits.stray`
-            known = replace(known, head=Head.absent(self.session_id, known.head.erased))
+            known = replace(known, head=Head.absent(self.session_id, known.head.erased), expired=known.head)
         self._learn(known, before)
         return known
 
@@ -209,7 +211,7 @@ class Heads:
 
     def _decode(self, data: bytes, before: Known | None) -> tuple[Head, Tombstone | None]:
         if before is not None and data == before.data:
-            return before.head, before.tombstone
+            return before.expired or before.head, before.tombstone
         try:
             tombstone = Tombstone.of(data)
             if tombstone is not None:

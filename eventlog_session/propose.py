@@ -210,14 +210,15 @@ class Proposer:
     def _tombstone(self, known: Known, intent: Intent) -> Proposal:
         """Return the proposal to put a tombstone in the place of *known*, or one without what is left to delete."""
         there = known.tombstone
-        erased = known.head.erased
+        head = known.expired or known.head  # an expired one still names what is in the store
+        erased = head.erased
         if intent.done_erasing:
             idle = there is None or there.remains is None
             tombstone = Tombstone(erased, self._runtime.now())
         else:
-            idle = there is not None or (not known.head.version and known.legacy is None)
-            erased = (*erased, known.head.generation or _NOBODY)[-GENERATIONS:]
-            tombstone = Tombstone(erased, self._runtime.now(), Remains.of(known.head))
+            idle = there is not None or (not head.version and known.legacy is None)
+            erased = (*erased, head.generation or _NOBODY)[-GENERATIONS:]
+            tombstone = Tombstone(erased, self._runtime.now(), Remains.of(head))
         answers: dict[Intent, Answer | EventLogError] = {intent: Answer(None)}
         head = Head.absent(known.head.session_id, erased)
         put = Put(self._keys.head, tombstone.to_bytes())

@@ -75,13 +75,13 @@ class Renewer:
         """
         Renew in the background what *head*, just committed, names, if it is older than a ttl.
 
-        With a *changed* ttl in any case: values may have none yet, or a writer that still had the shorter one may have written
-        over them since.
+        With a *changed* ttl in any case: a writer that still had the shorter one may have written over them since. And while
+        nobody knows when they expire: what was written before the session had a ttl would outlive it for good.
         """
         if head.ttl is None or (self._task is not None and not self._task.done()):
             return
         expire = self._expire(head)
-        if changed or (expire is not None and self._runtime.clock() + 2 * head.ttl > expire):
+        if changed or expire is None or self._runtime.clock() + 2 * head.ttl > expire:
             self._task = asyncio.create_task(self._renew_quietly(head, head.ttl), name="eventlog: renew values")
 
     async def settle(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 
 import orjson
 import pytest
@@ -268,3 +269,56 @@ async def test_parts_of_a_refused_add_are_deleted(time: Time, session_id: str) -
         await log.add(orjson.dumps([noise(1, 600_000)]), 1, expected=1)
     await log.settle()
     assert not [key for key in plain._values if ":p:" in key]
+
+
+async def test_an_expired_session_is_erased_too(time: Time, session_id: str) -> None:
+    """It reads as gone, but what it said is in the store until that expires: while its head is there, that can be deleted."""
+    plain = MemoryStore(clock=time.clock)
+    log = await grown(plain, session_id, time)
+    await add(log, "with a ttl", ttl=100)
+    await log.settle()
+    time.now += 101
+    other = EventLog(CountingStore(plain), session_id, limits=SMALL, runtime=time.runtime())
+    assert (await other.read()).items == []
+    assert (await other.read()).items == []
+    assert len((await other.erase()).keys) > 200
+    assert not left_over(plain, session_id)
+    assert await add(other, "new") == 1
+
+
+async def test_what_a_daprsession_wrote_after_the_erasure_is_erased_by_the_next(time: Time, session_id: str) -> None:
+    """It is never taken over, and no reason to keep it."""
+    plain = MemoryStore(clock=time.clock)
+    log = await grown(plain, session_id, time)
+    await log.erase()
+    plain._values[legacy_key(session_id)] = b"[]", 1, float("inf")
+    assert (await log.erase()).keys == (legacy_key(session_id),)
+    assert not left_over(plain, session_id)
+    assert (await log.erase()).keys == ()
+
+
+async def test_parts_of_a_cancelled_add_are_deleted(session_id: str) -> None:
+    """Cancelled after they were written ahead, and before anything could name them."""
+    plain = Untold()
+    log = EventLog(plain, session_id)
+    await add(log, 1)
+    put_many = plain.put_many
+    reached, resume = asyncio.Event(), asyncio.Event()
+
+    async def slow(values: Sequence[Put]) -> None:
+        await put_many(values)
+        if any(":p:" in put.key for put in values):
+            reached.set()
+            await resume.wait()
+
+    plain.put_many = slow  # type: ignore[method-assign]
+    call = asyncio.create_task(add(log, noise(1, 600_000)))
+    await reached.wait()
+    call.cancel()
+    await turns(3)
+    resume.set()
+    await asyncio.wait({call})
+    await log.settle()
+    assert call.cancelled()
+    assert not [key for key in plain._values if ":p:" in key]
+    assert await whole(plain, session_id) == [1]

@@ -18,9 +18,10 @@ import pytest
 from dapr.proto import api_v1
 from rig import Rig, free_port
 
-from eventlog_session import EventLog, EventLogSession, SQLiteStore, StoreRefused, Unavailable
+from eventlog_session import EventLog, EventLogSession, Limits, SQLiteStore, StoreRefused, Unavailable
 from eventlog_session.adoption import legacy_key
 from eventlog_session.core.keys import Keys
+from eventlog_session.reader import Reader
 from eventlog_session.stores import sidecar
 from eventlog_session.stores.base import Committed, NotCommitted, Put, Store, Traits
 from eventlog_session.stores.dapr import DaprStore, Profile, _plain, profile_of
@@ -28,16 +29,9 @@ from eventlog_session.stores.memory import MemoryStore
 from eventlog_session.stores.sidecar import SidecarClient
 from eventlog_session.testing import CountingStore, StoreContract
 
+pytestmark = pytest.mark.usefixtures("bounded")
+
 GENESIS = b'["genesis"]'
-
-
-@pytest.fixture(autouse=True)
-async def bounded() -> AsyncIterator[None]:
-    """No test waits for ever: after two minutes everything that still runs is cancelled."""
-    loop = asyncio.get_running_loop()
-    end = loop.call_later(120, lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
-    yield
-    end.cancel()
 
 
 @pytest.fixture
@@ -463,7 +457,7 @@ async def test_an_empty_bulk_item_is_read_again() -> None:
     """PostgreSQL, cut off while it answers, returns empty items and no error: each is read singly before it is missing."""
     values = {f"k{number}": b'["%d"]' % number for number in range(20)}
     stub = Stub(values, empty=[f"k{number}" for number in range(5, 20)])
-    assert await _on(stub).get_many([*values, "missing"]) == values
+    assert await Reader(_on(stub), Keys("a session"), Limits()).values([*values, "missing"]) == values
     assert len(stub.asked) == 1 + 15 + 1
 
 

@@ -236,6 +236,22 @@ async def test_a_ttl_that_comes_late_is_for_everything(time: Time, session_id: s
     assert max(ends(plain).values()) < float("inf")
 
 
+async def test_a_ttl_that_comes_late_is_tried_again(time: Time, session_id: str) -> None:
+    """The first pass over what has no ttl failed, its process is gone: the next writer's makes up for it."""
+    plain = MemoryStore(clock=time.clock)
+    log = EventLog(plain, session_id, runtime=time.runtime())
+    await add(log, noise(1, 30_000))
+    await fill(log, 400, size=100)
+    log._renewer.start = lambda *_, **__: None  # type: ignore[method-assign]
+    await add(log, "from now on", ttl=100)
+    await quiet(log)
+    assert set(ends(plain).values()) == {float("inf")}
+    other = EventLog(CountingStore(plain), session_id, runtime=time.runtime())
+    await add(other, "on")
+    await quiet(other)
+    assert max(ends(plain).values()) < float("inf")
+
+
 async def test_a_renewal_of_another_ttl_is_not_believed(time: Time, session_id: str) -> None:
     """
     One process renewed all that there was; then another made the ttl short, sealed, and made it long again, and was gone.

@@ -167,11 +167,6 @@ class DaprStore:
         step = -(-len(keys) // slices)
         for part in await asyncio.gather(*(self._bulk(keys[start : start + step]) for start in range(0, len(keys), step or 1))):
             found.update(part)
-        # a bulk read cut short says nothing of it and returns empty items (measured on PostgreSQL)
-        empty = [key for key in keys if key not in found]
-        for key, value in zip(empty, await asyncio.gather(*map(self.get, empty)), strict=True):
-            if value is not None:
-                found[key] = value.data
         return found
 
     async def _bulk(self, keys: Sequence[str]) -> dict[str, bytes]:
