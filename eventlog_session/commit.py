@@ -91,6 +91,8 @@ class Committer:
 
     async def resolve(self, unknown: OutcomeUnknown) -> int | None:
         """Return the version that what was sent has made, or None when it was not written and can't be any more."""
+        if not unknown.event_ids:  # an erasure's, which is taken up by the next one
+            raise unknown
         known = await self._heads.fresh()
         head = known.head
         expired = known.vacant and known.tombstone is None  # and perhaps the one that it was sent on
@@ -189,7 +191,7 @@ class Committer:
         """Whether what *proposal* would have done is done: by it, or for a tombstone by whoever else."""
         ours = proposal.tombstone
         if ours is not None:
-            left = found.tombstone is not None and found.tombstone.remains is not None
+            left = found.tombstone is not None and found.tombstone.remains is not None and found.tombstone.erased == ours.erased
             return ours.erased[-1] in found.head.erased and (ours.remains is not None or not left)
         return await self._all_stand(proposal.ids, proposal.base.head.version + 1, proposal.head.generation, found.head)
 

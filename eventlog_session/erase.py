@@ -9,9 +9,12 @@ put its event. At last a tombstone without names stays.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import inf
 
 from .adoption import legacy_keys
 from .core.keys import Keys
+from .core.tombstone import Remains, Tombstone
+from .errors import BeingErased, Unavailable
 from .heads import Heads
 from .lane import Answer, Intent
 from .reader import Reader
@@ -46,22 +49,30 @@ class Eraser:
 
     async def erase(self, grace: float) -> Erasure:
         """Erase, or go on with an erasure that was interrupted; return when the second pass is done, *grace* seconds later."""
+        if not 0 <= grace < inf:
+            raise ValueError(f"the grace is a number of seconds, not {grace!r}; nothing was erased")
         await self._submit(Intent(None, alone=True))
         tombstone = (await self._heads.fresh()).tombstone
-        remains = tombstone.remains if tombstone else None
-        if remains is None:
-            return Erasure(await self._erase_legacy(grace) if tombstone else (), self._keys.head)
+        if tombstone is None or tombstone.remains is None:
+            return Erasure(await self._erase_legacy(grace), self._keys.head)
+        try:
+            return await self._empty(tombstone, tombstone.remains, grace)
+        except Unavailable as error:
+            raise BeingErased("the session reads as erased, and the store failed before all was; call erase() again") from error
+
+    async def _empty(self, tombstone: Tombstone, remains: Remains, grace: float) -> Erasure:
+        """Delete what *tombstone* names, twice, and then its names."""
         keys = list(dict.fromkeys([*self._sweeper.keys_of(remains.events), *self._legacy]))
         await self._sweeper.delete(keys)
         refs = {ref.name: ref for ref in await self._reader.tree(remains.refs, faults={})}
         keys += await self._sweeper.free(list(refs.values()))
         await self._runtime.sleep(grace)
         await self._sweeper.delete(keys)
-        await self._submit(Intent(None, alone=True, done_erasing=True))
+        await self._submit(Intent(None, alone=True, erased=tombstone.erased))
         return Erasure(tuple(keys), self._keys.head)
 
     async def _erase_legacy(self, grace: float) -> tuple[str, ...]:
-        """Delete what a `DaprSession` has written since the session was erased."""
+        """Delete what a `DaprSession` left where there is no session: it may have written since the last erasure."""
         keys = tuple(await self._reader.values(self._legacy))
         if keys:
             await self._sweeper.delete(keys)

@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .core.draft import Draft
 from .limits import Limits
@@ -23,6 +23,13 @@ class Answer:
     is_text: bool = False
 
 
+class Expected(NamedTuple):
+    """The version to commit on, and no other; in a *generation* if it is known."""
+
+    version: int
+    generation: str | None = None
+
+
 @dataclass(slots=True, eq=False)
 class Intent:
     """One call's wish: an event whose bytes are fixed, to be committed on whatever head there is then."""
@@ -30,12 +37,11 @@ class Intent:
     draft: Draft | None
     """None for an `Erasure`'s two steps, which put a tombstone in the place of the head and write no event."""
     ttl: int | None = None
-    expected: int | None = None
-    """The version to commit on, and no other."""
+    expected: Expected | None = None
     alone: bool = False
     """Whether nothing else may go into its commit."""
-    done_erasing: bool = False
-    """Which of an erasure's steps it is: the second one lets go of what is left to delete."""
+    erased: tuple[str, ...] = ()
+    """For an erasure's second step: the tombstone, by the generations it is for, whose names of what to delete are let go."""
     parts_written: bool = False
     parts_expire: int | None = None
     """When the parts of its event do, in seconds since 1970, once they are written under a ttl."""

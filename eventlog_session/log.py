@@ -34,7 +34,7 @@ from .core.plan import ALL, Far
 from .erase import Eraser, Erasure
 from .errors import CorruptLog, HistoryTrimmed, NoSuchPoint, OutcomeUnknown
 from .heads import Heads
-from .lane import Answer, Intent, Lane
+from .lane import Answer, Expected, Intent, Lane
 from .limits import Limits
 from .propose import Proposer
 from .reader import Gone, Reader
@@ -56,11 +56,16 @@ _logs: WeakValueDictionary[object, "EventLog"] = WeakValueDictionary()
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A history: *items*, oldest first, as it stands at *version*. *texts* are the positions of those kept as text."""
+    """
+    A history: *items*, oldest first, as it stands at *version* of a *generation*.
+
+    *texts* are the positions of those kept as text. The generation is "" while nothing was written.
+    """
 
     items: list[Any]
     version: int
     texts: list[int]
+    generation: str = ""
 
 
 class EventLog:
@@ -144,7 +149,7 @@ class EventLog:
                     return _adoptable(known.legacy, wanted, at)
                 version = await self._version(known.head, at)
                 items, texts = await self._reader.read(known.head, version, wanted)
-                return View(items, version, texts)
+                return View(items, version, texts, known.head.generation)
             except Gone as gone:
                 known = await self._heads.moved_on(known, gone, missed)
 
@@ -180,7 +185,7 @@ class EventLog:
 
     async def add(
         self, items: bytes, count: int, text: tuple[int, ...] = (), extensions: Mapping[str, str] | None = None,
-        ttl: int | None = None, *, expected: int | None = None, key: str | None = None,
+        ttl: int | None = None, *, expected: Expected | int | None = None, key: str | None = None,
     ) -> Answer:  # fmt: skip
         """
         Append *count* items, a JSON array as bytes, as one event: all of them or, when this raises, none or unknown.
@@ -192,19 +197,24 @@ class EventLog:
         return await self._submit(ttl, expected, ADDED, named, count=count, items=items, text=text)
 
     async def pop(
-        self, extensions: Mapping[str, str] | None = None, ttl: int | None = None, *, expected: int | None = None
+        self, extensions: Mapping[str, str] | None = None, ttl: int | None = None, *, expected: Expected | int | None = None
     ) -> Answer:
         """Remove the newest item; the answer holds it, or no version when there is none."""
         return await self._submit(ttl, expected, POPPED, extensions, pops=1)
 
     async def clear(
-        self, extensions: Mapping[str, str] | None = None, ttl: int | None = None, *, expected: int | None = None
+        self, extensions: Mapping[str, str] | None = None, ttl: int | None = None, *, expected: Expected | int | None = None
     ) -> Answer:
         """Empty the history; what was there stays in the log."""
         return await self._submit(ttl, expected, CLEARED, extensions, base=0)
 
     async def rewind(
-        self, version: int, extensions: Mapping[str, str] | None = None, ttl: int | None = None, *, expected: int | None = None
+        self,
+        version: int,
+        extensions: Mapping[str, str] | None = None,
+        ttl: int | None = None,
+        *,
+        expected: Expected | int | None = None,
     ) -> Answer:
         """Make the history what it was at *version*. Raises NoSuchPoint when there is none such yet, or no more."""
         return await self._submit(ttl, expected, REWOUND, extensions, base=version)
@@ -229,7 +239,7 @@ class EventLog:
         """
         with self._telemetry.operation("trim") as facts:
             known = await self._heads.fresh()
-            floor = before if isinstance(before, int) else await self._version(known.head, before)
+            floor = before if isinstance(before, int) else await self._reader.version_at(known.head, from_datetime(before))
             return await self._intend(facts, ttl, None, TRIMMED, {**(extensions or {}), TRIMMED_BEFORE: str(floor)})
 
     async def verify(self) -> Verification:
@@ -275,19 +285,20 @@ class EventLog:
         await self._renewer.settle()
 
     async def _submit(
-        self, ttl: int | None, expected: int | None, kind: str, extensions: Mapping[str, str] | None, **effect: Any
+        self, ttl: int | None, expected: Expected | int | None, kind: str, extensions: Mapping[str, str] | None, **effect: Any
     ) -> Answer:
         with self._telemetry.operation(_OPERATIONS[kind]) as facts:
             return await self._intend(facts, ttl, expected, kind, extensions, **effect)
 
     async def _intend(
-        self, facts: dict[str, Any], ttl: int | None, expected: int | None, kind: str,
+        self, facts: dict[str, Any], ttl: int | None, expected: Expected | int | None, kind: str,
         extensions: Mapping[str, str] | None, **effect: Any,
     ) -> Answer:  # fmt: skip
         event = Event(mint(self._runtime.random_bytes(10)), kind, self._runtime.now(), extensions=extensions or {}, **effect)
         large = len(event.items) > self._limits.value_bytes
         ready = draft(event, self.keys, self._limits, binary=large and (await self._store.traits()).keeps_bytes)
-        intent = Intent(ready, ttl, expected, alone=expected is not None or kind == TRIMMED)
+        wanted = Expected(expected) if isinstance(expected, int) else expected
+        intent = Intent(ready, ttl, wanted, alone=expected is not None or kind == TRIMMED)
         try:
             answer = await self._lane.submit(intent)
         finally:

@@ -18,7 +18,7 @@ from .core.run import Run
 from .core.tombstone import GENERATIONS, Remains, Tombstone
 from .errors import BeingErased, Conflict, EventLogError, HistoryTrimmed, IdempotencyKeyReused, NoSuchPoint, StoreRefused
 from .heads import Known
-from .lane import Answer, Intent
+from .lane import Answer, Expected, Intent
 from .limits import Limits
 from .reader import Reader
 from .renew import Renewer, values_expire, values_ttl
@@ -104,8 +104,7 @@ class Proposer:
             if seen.content != intent.draft.content:
                 raise IdempotencyKeyReused(f"version {seen.version} came with this key and other items; nothing was written")
             return Answer(seen.version), head
-        if intent.expected not in (None, head.version):
-            raise Conflict(f"the session stands at version {head.version}, not {intent.expected}; nothing was written")
+        _as_expected(head, intent.expected)
         length = await self._base_length(head, event)
         if _is_idle(head, event):
             return Answer(None), head
@@ -212,8 +211,8 @@ class Proposer:
         there = known.tombstone
         head = known.expired or known.head  # an expired one still names what is in the store
         erased = head.erased
-        if intent.done_erasing:
-            idle = there is None or there.remains is None
+        if intent.erased:
+            idle = there is None or there.remains is None or there.erased != intent.erased
             tombstone = Tombstone(erased, self._runtime.now())
         else:
             idle = there is not None or (not head.version and known.legacy is None)
@@ -223,6 +222,14 @@ class Proposer:
         head = Head.absent(known.head.session_id, erased)
         put = Put(self._keys.head, tombstone.to_bytes())
         return Proposal(known, head, put, answers, tombstone=None if idle else tombstone)
+
+
+def _as_expected(head: Head, expected: Expected | None) -> None:
+    """Raise Conflict when *head* is not the one expected."""
+    if expected is not None and expected.version != head.version:
+        raise Conflict(f"the session stands at version {head.version}, not {expected.version}; nothing was written")
+    if expected is not None and expected.generation not in (None, head.generation):
+        raise Conflict("the session that was read is gone, and another has begun; nothing was written")
 
 
 def _is_idle(head: Head, event: Event) -> bool:

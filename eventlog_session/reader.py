@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from threading import Lock
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -23,7 +24,7 @@ from .telemetry import Metered, Telemetry
 
 _PAGES_AT_ONCE: Final = 4
 _SINGLY_AT_ONCE: Final = 16
-_caches: WeakKeyDictionary[Store, "LRUCache[str, Any]"] = WeakKeyDictionary()
+_caches: WeakKeyDictionary[Store, "_Cache"] = WeakKeyDictionary()
 
 
 class Gone(Exception):
@@ -42,7 +43,7 @@ class Reader:
         self._limits = limits
         cache = _caches.get(store)
         if cache is None:
-            cache = _caches[store] = LRUCache(limits.cache_bytes, getsizeof=_weight)
+            cache = _caches[store] = _Cache(limits.cache_bytes)
         self._cache = cache
         self._telemetry = telemetry or Telemetry(store, keys, "", Runtime())
         self._store: Store = Metered(store, self._telemetry)
@@ -231,11 +232,30 @@ class Reader:
         return Event.of(values[0]).items
 
 
+class _Cache:
+    """Decoded values up to a number of bytes, the least recently used leaving first; threads may share it with their loops."""
+
+    def __init__(self, size: int) -> None:
+        self._values: LRUCache[str, Any] = LRUCache(size, getsizeof=_weight)
+        self._lock = Lock()
+
+    def get(self, name: str) -> Any:
+        """Return the value, None where there is none."""
+        with self._lock:
+            return self._values.get(name)
+
+    def put(self, name: str, value: Any) -> None:
+        """Keep *value* if it is no larger than a quarter of all there is room for."""
+        if _weight(value) <= self._values.maxsize // 4:
+            with self._lock:
+                self._values[name] = value
+
+
 class _Loaded(Mapping[str, Any]):
     """What one read has at hand: its own values and the shared cache's."""
 
     def __init__(
-        self, cache: "LRUCache[str, Any]", prefix: str, own: Loaded | None = None, *, hit: Callable[[], None] = lambda: None
+        self, cache: _Cache, prefix: str, own: Loaded | None = None, *, hit: Callable[[], None] = lambda: None
     ) -> None:
         self._cache = cache
         self._prefix = prefix
@@ -245,18 +265,20 @@ class _Loaded(Mapping[str, Any]):
     @classmethod
     def private(cls, prefix: str) -> "_Loaded":
         """Return one without a cache, for a walk through everything that would push out of it what is read often."""
-        return cls(LRUCache(1, getsizeof=_weight), prefix)
+        return cls(_Cache(0), prefix)
 
     def keep(self, name: str, value: Any) -> None:
         """Have *value* at hand for the rest of this read, and in the cache if it fits."""
         self._own[name] = value
-        if _weight(value) <= self._cache.maxsize // 4:
-            self._cache[self._prefix + name] = value
+        self._cache.put(self._prefix + name, value)
 
     def __getitem__(self, name: str) -> Any:
         value = self._own.get(name)
         if value is None:
-            value = self._own[name] = self._cache[self._prefix + name]  # so that it is at hand even if it falls out meanwhile
+            value = self._cache.get(self._prefix + name)
+            if value is None:
+                raise KeyError(name)
+            self._own[name] = value  # so that it is at hand even if it falls out meanwhile
             self._hit()
         return value
 

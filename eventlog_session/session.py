@@ -15,7 +15,7 @@ Usage::
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
@@ -27,6 +27,7 @@ from .core import items as codec
 from .erase import Erasure
 from .errors import OutcomeUnknown, SessionClosed
 from .gate import Gate
+from .lane import Expected
 from .limits import Limits
 from .log import EventLog, Point
 from .opening import open_store
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from agents.items import TResponseInputItem
     from dapr.aio import clients
 
+LONGEST_TTL: Final = 10 * 366 * 24 * 3600
+"""Ten years, in seconds; three of those still fit what stores count in."""
 ConsistencyLevel = Literal["eventual", "strong"]
 
 DAPR_CONSISTENCY_EVENTUAL: Final[ConsistencyLevel] = "eventual"
@@ -55,10 +58,11 @@ DaprClient = SidecarClient
 
 @dataclass(frozen=True, slots=True)
 class SessionView:
-    """Items, oldest first, and the version of the session that they stand at."""
+    """Items, oldest first, the version of the session that they stand at, and its *generation*: "" before the first write."""
 
     items: "list[TResponseInputItem]"
     version: int
+    generation: str = ""
 
 
 class EventLogSession(SessionABC):
@@ -98,8 +102,10 @@ class EventLogSession(SessionABC):
         """
         if not isinstance(session_id, str):
             raise TypeError(f"session_id must be a string, not {type(session_id).__name__}; use str(...)")
-        if ttl is not None and (type(ttl) is not int or ttl <= 0):
-            raise ValueError(f"ttl must be a positive whole number of seconds or None, not {ttl!r}")
+        if ttl is not None and (type(ttl) is not int or not 0 < ttl <= LONGEST_TTL):
+            raise ValueError(f"ttl must be a positive whole number of seconds or None (ten years at most), not {ttl!r}")
+        if legacy not in ("adopt", "ignore"):
+            raise ValueError(f'legacy is "adopt" or "ignore", not {legacy!r}')
         if store is None:
             if state_store_name is None or dapr_client is None:
                 raise TypeError("EventLogSession needs state_store_name and dapr_client, or a store")
@@ -162,7 +168,10 @@ class EventLogSession(SessionABC):
         ``sqlite:///file.db``, ``memory://`` (a fresh store each time) or ``dapr://host:port/statestore``. *kwargs* go to
         the constructor. Raises ValueError for any other URL.
         """
-        session = cls(session_id, store=open_store(url), session_settings=session_settings, **kwargs)
+        deadline = kwargs.get("limits", Limits()).deadline
+        consistency = kwargs.get("consistency", DAPR_CONSISTENCY_EVENTUAL)
+        store = open_store(url, deadline=deadline, consistency=consistency)
+        session = cls(session_id, store=store, session_settings=session_settings, **kwargs)
         session._owns_client = True
         return session
 
@@ -177,14 +186,19 @@ class EventLogSession(SessionABC):
         return (await self._view(limit, None)).items
 
     async def add_items(
-        self, items: "list[TResponseInputItem]", *, idempotency_key: str | None = None, expected_version: int | None = None
+        self,
+        items: "list[TResponseInputItem]",
+        *,
+        idempotency_key: str | None = None,
+        expected_version: int | SessionView | None = None,
     ) -> None:
         """
         Append *items* as one event: all of them, or none.
 
         With an *idempotency_key* that one of the newest 128 events has (`Limits.idempotent_events`), nothing is written again,
         by whatever process: so a call that raised, or whose process died, can be repeated safely. With an *expected_version*
-        (as `read` gives it) the items are added to that version or not at all.
+        the items are added to that version or not at all: a number, or better what `read` returned, which also tells an
+        erased or expired session from the one that came after it.
 
         Raises InvalidItem or IdempotencyKeyReused before anything is written; Conflict, Unavailable, StoreRefused or
         BeingErased when nothing was; OutcomeUnknown when that can't be told: see `resolve`. CorruptLog or ForkDetected tell
@@ -193,38 +207,43 @@ class EventLogSession(SessionABC):
         self._check_open()
         if not items:
             return
-        if idempotency_key is not None and not (0 < len(idempotency_key) <= 256 and idempotency_key.isprintable()):
-            raise ValueError("an idempotency key has 1 to 256 printable characters")
+        if isinstance(items, str | bytes | Mapping):
+            raise TypeError(f"items are a list of items, not a {type(items).__name__}")
+        if idempotency_key is not None:
+            _check_key(idempotency_key)
+        expected = _expected(expected_version)
         items = list(items)
         log = await self._log()
         with self._gate.inside():
             data, text = await self._encode(items)
             await log.add(
-                data, len(items), text, extensions(), self._ttl, expected=expected_version, key=idempotency_key
+                data, len(items), text, extensions(), self._ttl, expected=expected, key=idempotency_key
             )  # fmt: skip
 
-    async def pop_item(self, *, expected_version: int | None = None) -> "TResponseInputItem | None":
+    async def pop_item(self, *, expected_version: int | SessionView | None = None) -> "TResponseInputItem | None":
         """Remove the newest item and return it; None when there is none. *expected_version* as in `add_items`."""
+        expected = _expected(expected_version)
         log = await self._log()
         with self._gate.inside():
             while True:
-                answer = await log.pop(extensions(), self._ttl, expected=expected_version)
+                answer = await log.pop(extensions(), self._ttl, expected=expected)
                 if answer.version is None:
                     return None
                 read = await self._decode([answer.item], [0] if answer.is_text else [])
                 if read:  # else no item by this session's own reading: gone now, and the one before it is asked for
                     return read[0]
-                expected_version = None if expected_version is None else answer.version
+                expected = Expected(answer.version) if expected else None
 
-    async def clear_session(self, *, expected_version: int | None = None) -> None:
+    async def clear_session(self, *, expected_version: int | SessionView | None = None) -> None:
         """
         Empty the history. *expected_version* as in `add_items`.
 
         This does not erase: what was there stays in the log, where `at` finds it. `erase` does.
         """
+        expected = _expected(expected_version)
         log = await self._log()
         with self._gate.inside():
-            await log.clear(extensions(), self._ttl, expected=expected_version)
+            await log.clear(extensions(), self._ttl, expected=expected)
 
     # ---- beyond the protocol ---------------------------------------------------------------------------------------
 
@@ -371,13 +390,13 @@ class EventLogSession(SessionABC):
     async def _newest(self, log: EventLog, need: int | None, point: Point | None) -> SessionView:
         if need is not None and need <= 0:
             view = await log.read(0, point)
-            return SessionView([], view.version)
+            return SessionView([], view.version, view.generation)
         wanted = need
         while True:
             view = await log.read(wanted, point)
             read = await self._decode(view.items, view.texts)
             if wanted is None or need is None or len(read) >= need or len(view.items) < wanted:
-                return SessionView(read if need is None else read[-need:], view.version)
+                return SessionView(read if need is None else read[-need:], view.version, view.generation)
             point, wanted = view.version, wanted * 2
 
     async def _log(self) -> EventLog:
@@ -397,6 +416,20 @@ class EventLogSession(SessionABC):
     def _check_open(self) -> None:
         if self._closed:
             raise SessionClosed(f"{type(self).__name__} is closed")
+
+
+def _check_key(key: object) -> None:
+    """Raise ValueError for what is no idempotency key: CloudEvents wants an attribute printable, a head keeps only digests."""
+    if not (isinstance(key, str) and 0 < len(key) <= 256 and key.isprintable()):
+        raise ValueError("an idempotency key is a string of 1 to 256 printable characters")
+
+
+def _expected(version: "int | SessionView | None") -> Expected | None:
+    if isinstance(version, SessionView):
+        return Expected(version.version, version.generation)
+    if version is not None and (type(version) is not int or version < 0):
+        raise ValueError(f"an expected version is a version or what read() returned, not {version!r}")
+    return None if version is None else Expected(version)
 
 
 def _point(point: Point) -> Point:

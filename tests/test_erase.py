@@ -8,7 +8,19 @@ import orjson
 import pytest
 from staged import Faulty, Time, Untold, add, do, fill, noise, turns, whole
 
-from eventlog_session import BeingErased, Conflict, EventLog, EventLogSession, ForkDetected, Limits, MemoryStore, Store
+from eventlog_session import (
+    BeingErased,
+    Conflict,
+    EventLog,
+    EventLogSession,
+    ForkDetected,
+    Limits,
+    MemoryStore,
+    OutcomeUnknown,
+    Retry,
+    Store,
+    Unavailable,
+)
 from eventlog_session.adoption import legacy_key, legacy_keys
 from eventlog_session.core.keys import Keys
 from eventlog_session.core.tombstone import GENERATIONS, Tombstone
@@ -323,3 +335,70 @@ async def test_parts_of_a_cancelled_add_are_deleted(session_id: str) -> None:
     assert call.cancelled()
     assert not [key for key in plain._values if ":p:" in key]
     assert await whole(plain, session_id) == [1]
+
+
+async def test_an_eraser_leaves_a_later_erasure_alone(time: Time, session_id: str) -> None:
+    """One waits out its grace while another ends, the id is used again, and a third erasure is cut short: it is taken up."""
+    plain = MemoryStore(clock=time.clock)
+    log = await grown(plain, session_id, time)
+    reached, resume = asyncio.Event(), asyncio.Event()
+
+    async def wait(delay: float) -> None:
+        reached.set()
+        await resume.wait()
+
+    slow = EventLog(CountingStore(plain), session_id, limits=SMALL, runtime=Runtime(clock=time.clock, sleep=wait))
+    erasing = asyncio.create_task(slow.erase())
+    await reached.wait()
+    await log.erase()
+    await fill(log, 100, size=60)
+    await log.settle()
+
+    class Failing(CountingStore):
+        async def delete_many(self, keys: Sequence[str]) -> None:
+            raise Unavailable("down")
+
+    with pytest.raises(BeingErased, match=r"call erase\(\) again"):
+        await EventLog(Failing(plain), session_id, limits=SMALL, runtime=time.runtime()).erase()
+    resume.set()
+    await erasing
+    with pytest.raises(BeingErased):
+        await add(log, "too early")
+    assert len((await log.erase()).keys) > 100
+    assert not left_over(plain, session_id)
+
+
+@pytest.mark.parametrize("grace", [-1, float("nan"), float("inf")])
+async def test_a_grace_is_checked_first(grace: float, plain: MemoryStore, session_id: str) -> None:
+    """Before anything is deleted."""
+    session = EventLogSession(session_id, store=plain)
+    await session.add_items([{"role": "user", "content": "hi"}])
+    with pytest.raises(ValueError, match="nothing was erased"):
+        await session.erase(grace=grace)
+    assert len(await session.get_items()) == 1
+
+
+async def test_an_erasure_in_doubt_is_taken_up_not_resolved(time: Time, session_id: str) -> None:
+    """It has no event that could be looked for: `resolve` says so by raising it again, the next erasure ends it."""
+    plain = Faulty(clock=time.clock)
+    log = EventLog(plain, session_id, retry=Retry(budget=1), runtime=time.runtime())
+    await add(log, 1)
+    await log.settle()
+    plain.plan.append("lost")
+    plain.meanwhile = plain.fail
+    with pytest.raises(OutcomeUnknown) as raised:
+        await log.erase()
+    plain.down = False
+    with pytest.raises(OutcomeUnknown):
+        await log.resolve(raised.value)
+    assert (await log.erase()).keys
+    assert not left_over(plain, session_id)
+
+
+async def test_what_a_daprsession_left_is_erased_where_it_is_ignored(plain: MemoryStore, session_id: str) -> None:
+    """``legacy="ignore"`` does not read it; erasing a session leaves nothing of the conversation all the same."""
+    plain._values[legacy_key(session_id)] = json.dumps([json.dumps("left")]).encode(), 1, float("inf")
+    session = EventLogSession(session_id, store=plain, legacy="ignore")
+    assert await session.get_items() == []
+    assert (await session.erase(grace=0)).keys == (legacy_key(session_id),)
+    assert not left_over(plain, session_id)

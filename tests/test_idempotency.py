@@ -143,6 +143,31 @@ async def test_an_expected_version_is_written_on_or_not_at_all(store: Store, ses
     assert await other.get_items() == []
 
 
+async def test_what_was_read_is_told_from_what_came_after_it(plain: MemoryStore, session_id: str) -> None:
+    """An erased session and the one that follows count from the same zero: expected is the one that was read."""
+    session, other = (EventLogSession(session_id, store=CountingStore(plain)) for _ in range(2))
+    said: Any = {"role": "user", "content": "hi"}
+    empty = await session.read()
+    await session.add_items([said], expected_version=empty)
+    seen = await session.read()
+    await session.add_items([said], expected_version=seen)
+    seen = await session.read()
+    await other.erase(grace=0)
+    await other.add_items([said])
+    await other.add_items([said])
+    for write in (
+        session.add_items([said], expected_version=seen),
+        session.pop_item(expected_version=seen),
+        session.clear_session(expected_version=seen),
+    ):
+        with pytest.raises(Conflict, match="another has begun; nothing was written"):
+            await write
+    assert len(await session.get_items()) == 2
+    for wrong in (-1, True, "1", 1.0):
+        with pytest.raises(ValueError, match="expected version"):
+            await session.add_items([said], expected_version=wrong)  # type: ignore[arg-type]
+
+
 async def test_of_many_who_expect_the_same_version_one_wins(plain: MemoryStore, session_id: str) -> None:
     """In one process they go each alone, not into one commit; and so across processes."""
     logs = [EventLog(CountingStore(plain), session_id) for _ in range(4)]

@@ -5,10 +5,11 @@ import gc
 import os
 import random
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -247,6 +248,41 @@ async def test_a_missing_directory_is_named(tmp_path: Path, keys: Keys) -> None:
     assert str(path) in str(outcome.cause)
     path.parent.mkdir()
     await store.ping()  # repaired while it runs
+    await store.close()
+
+
+async def test_a_sqlite_file_forgets_what_has_expired(tmp_path: Path, keys: Keys) -> None:
+    """Not only to who asks: nobody else would ever delete it."""
+    now = 1000.0
+    store = SQLiteStore(tmp_path / "expiring.db", clock=lambda: now)
+    await store.put_many([Put(keys.event("a"), b"[]", 10), Put(keys.event("b"), b"[]")])
+    now += 11
+    await store.put_many([Put(keys.event("c"), b"[]", 10)])
+    await store.close()
+    with closing(sqlite3.connect(tmp_path / "expiring.db")) as database:
+        left = database.execute("SELECT key FROM eventlog_values ORDER BY key").fetchall()
+    assert left == [(keys.event("b"),), (keys.event("c"),)]
+
+
+async def test_a_table_of_somebody_elses_is_refused(tmp_path: Path, keys: Keys) -> None:
+    """Calling again later would not help."""
+    with closing(sqlite3.connect(tmp_path / "theirs.db")) as database:
+        database.execute("CREATE TABLE eventlog_values (key TEXT, expires REAL)")
+    store = SQLiteStore(tmp_path / "theirs.db")
+    with pytest.raises(StoreRefused, match="not a database of this library"):
+        await store.get(keys.head)
+    await store.close()
+
+
+async def test_a_store_does_not_cross_a_fork(tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread stays with the parent: the child is told, instead of waiting for ever."""
+    store = SQLiteStore(tmp_path / "forked.db")
+    assert await store.get(keys.head) is None
+    pid = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: pid + 1)
+    with pytest.raises(StoreRefused, match="before this process was forked"):
+        await store.get(keys.head)
+    monkeypatch.undo()
     await store.close()
 
 

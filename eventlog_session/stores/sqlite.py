@@ -6,12 +6,13 @@ synchronisation: an acknowledged commit survives a power cut. Etags are 64 rando
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from time import time
+from time import monotonic, sleep, time
 from typing import Self, TypeVar
 
 from ..errors import StoreRefused, Unavailable
@@ -24,6 +25,7 @@ CREATE TABLE IF NOT EXISTS eventlog_values (
     key TEXT PRIMARY KEY, value BLOB NOT NULL, etag TEXT NOT NULL, expires REAL
 ) WITHOUT ROWID
 """
+_INDEX = "CREATE INDEX IF NOT EXISTS eventlog_expiries ON eventlog_values (expires) WHERE expires IS NOT NULL"
 _UPSERT = """
 INSERT INTO eventlog_values VALUES (?, ?, lower(hex(randomblob(8))), ?)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value, etag = excluded.etag, expires = excluded.expires
@@ -36,6 +38,8 @@ _VARIABLES = 500
 
 _open: dict[Path, "SQLiteStore"] = {}
 _open_lock = Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open.clear)  # the threads that serve those stores stayed with the parent
 
 
 class SQLiteStore:
@@ -51,6 +55,7 @@ class SQLiteStore:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="eventlog-sqlite")
         self._database: sqlite3.Connection | None = None
         self._users = 1
+        self._process = os.getpid()
         self._closed = False
 
     @classmethod
@@ -112,9 +117,13 @@ class SQLiteStore:
     # ---- in the thread ---------------------------------------------------------------------------------------------
 
     async def _call(self, work: Callable[..., _T], *args: object) -> _T:
+        if os.getpid() != self._process:
+            raise StoreRefused(f"{self._path} was opened before this process was forked; open it again in here")
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
         except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a statement that fits no table of ours
+                raise StoreRefused(f"{self._path} is not a database of this library: {error}") from error
             raise Unavailable(f"SQLite can't use {self._path}: {error}") from error
         except sqlite3.DatabaseError as error:
             raise StoreRefused(f"{self._path} is not a usable SQLite database: {error}") from error
@@ -123,14 +132,28 @@ class SQLiteStore:
         if self._database is None:
             database = sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False)
             try:
-                database.execute("PRAGMA journal_mode = WAL")
-                database.execute("PRAGMA synchronous = FULL")
-                database.execute(_SCHEMA)
+                self._prepare(database)
             except sqlite3.Error:
                 database.close()
                 raise
             self._database = database
         return self._database
+
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        """Set the file up, where it is not. Switching to WAL does not wait for others who do so, whatever the time-out."""
+        give_up = monotonic() + self._busy_timeout
+        while True:
+            try:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.execute("PRAGMA synchronous = FULL")
+                database.execute(_SCHEMA)
+                database.execute(_INDEX)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > give_up:
+                    raise
+                sleep(0.01)
+            else:
+                return
 
     def _disconnect(self) -> None:
         if self._database is not None:
@@ -172,6 +195,8 @@ class SQLiteStore:
         now = self._clock()
         rows = [(key, value, None if ttl is None else now + ttl) for key, value, ttl in values]
         self._connected().executemany(_UPSERT, rows)
+        if any(expires is not None for _, _, expires in rows):  # who uses a ttl also clears away what it ended
+            self._connected().execute("DELETE FROM eventlog_values WHERE expires < ?", (now,))
 
     def _put_many(self, values: Sequence[Put]) -> None:
         with self._connected() as database:
