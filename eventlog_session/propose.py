@@ -16,7 +16,7 @@ from .core.head import Head
 from .core.keys import Keys, mint
 from .core.run import Run
 from .core.tombstone import GENERATIONS, Remains, Tombstone
-from .errors import BeingErased, Conflict, EventLogError, IdempotencyKeyReused, NoSuchPoint, StoreRefused
+from .errors import BeingErased, Conflict, EventLogError, HistoryTrimmed, IdempotencyKeyReused, NoSuchPoint, StoreRefused
 from .heads import Known
 from .lane import Answer, Intent
 from .limits import Limits
@@ -125,6 +125,8 @@ class Proposer:
             return head.length
         if event.base > head.version:
             raise NoSuchPoint(f"there is no version {event.base} yet; the newest is {head.version}")
+        if 0 < event.base < head.floor:  # its event may be there yet, and what its history is made of need not be
+            raise HistoryTrimmed(f"version {event.base} was trimmed; the log goes from {head.floor} to {head.version}")
         return (await self._reader.run_of(head, event.base)).length_at(event.base) if event.base else 0
 
     async def _write_ahead(self, intent: Intent, ttl: int | None) -> None:

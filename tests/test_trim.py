@@ -126,6 +126,17 @@ async def test_trimming_less_than_before_is_nothing(plain: MemoryStore, session_
     assert (await log.read()).items == list(range(10))
 
 
+async def test_nobody_goes_back_to_what_was_trimmed(plain: MemoryStore, session_id: str) -> None:
+    """Not even where its event is still there: what it was made of need not be."""
+    log = EventLog(plain, session_id)
+    await fill(log, 10)
+    await log.trim(5)
+    with pytest.raises(HistoryTrimmed, match="version 4 was trimmed; the log goes from 5 to 11"):
+        await log.rewind(4)
+    assert (await log.rewind(5)).version == 12
+    assert (await log.rewind(0)).version == 13  # as good as a clear
+
+
 @pytest.mark.parametrize("cut", range(6))
 async def test_freeing_that_was_interrupted_is_taken_up(cut: int, session_id: str) -> None:
     """The head names what is left until it is deleted: the next writer's process goes on with it."""
