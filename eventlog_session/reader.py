@@ -126,7 +126,7 @@ class Reader:
 
     async def runs(self, segments: Sequence[Ref]) -> list[Run]:
         """Return the runs of *segments*, without those that are not in the store any more. Raises CorruptLog."""
-        found = await self._store.get_many([self._keys.segment(ref.name) for ref in segments])
+        found = await self.stored([self._keys.segment(ref.name) for ref in segments])
         there = [(ref, found[key]) for ref in segments if (key := self._keys.segment(ref.name)) in found]
         return [self.decoded(ref, [value]) for ref, value in there]
 
@@ -181,6 +181,12 @@ class Reader:
         for name, want in missing.items():
             values = [found[key] if key in found else _gone(key) for key in wanted[name]]
             loaded.keep(name, self.decoded(want, values))
+
+    async def stored(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Return those of *keys* that are in the store, which a bulk read alone does not tell. Not more than one holds."""
+        found = dict(await self._store.get_many(keys))
+        await self._reread([key for key in keys if key not in found], found)
+        return found
 
     async def _reread(self, missing: Sequence[str], found: dict[str, bytes]) -> None:
         """Read *missing* into *found*, one by one: a bulk read may be stale or cut short, and says nothing of it."""

@@ -71,7 +71,7 @@ class Verifier:
         return found
 
     async def _segments(self, page: Sequence[Ref], walk: "_Walk") -> None:
-        values = await self._store.get_many([self._keys.segment(ref.name) for ref in page])
+        values = await self._reader.stored([self._keys.segment(ref.name) for ref in page])
         for ref in page:
             key = self._keys.segment(ref.name)
             try:
