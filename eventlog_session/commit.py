@@ -115,6 +115,8 @@ class Committer:
                     break
                 if found.etag != base.etag or found.head.version != base.head.version:
                     self._telemetry.count("conflicts")
+                    if base.head.generation in found.head.erased:
+                        self._sweeper.discard_sealed(proposal.sealed)
                     return found
                 doubt = outcome.cause if isinstance(outcome, NotCommitted) else None
             except (Unavailable, Gone) as unreadable:

@@ -58,7 +58,13 @@ class Sweeper:
 
     def discard(self, draft: Draft) -> None:
         """Delete what a draft that lost for good may have left in the store."""
-        keys = [self._keys.event(draft.event.id), *draft.ahead]
+        self._discard([self._keys.event(draft.event.id), *draft.ahead])
+
+    def discard_sealed(self, names: Iterable[str]) -> None:
+        """Delete segments of a session that was erased, which a commit decided on before that may have put there again."""
+        self._discard([self._keys.segment(name) for name in names])
+
+    def _discard(self, keys: Sequence[str]) -> None:
         task = asyncio.create_task(self._quietly(self.delete(keys)), name="eventlog: delete what lost")
         self._aside.add(task)
         task.add_done_callback(self._aside.discard)

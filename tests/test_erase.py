@@ -12,7 +12,8 @@ from eventlog_session.adoption import legacy_key, legacy_keys
 from eventlog_session.core.keys import Keys
 from eventlog_session.core.tombstone import GENERATIONS, Tombstone
 from eventlog_session.runtime import Runtime
-from eventlog_session.testing import CountingStore
+from eventlog_session.testing import CountingStore, Fault, FaultyStore, ProfiledStore, Script
+from eventlog_session.testing.profiles import TORN
 
 pytestmark = pytest.mark.usefixtures("bounded")
 SMALL = Limits(tail_bytes=600, carried_bytes=300, index_segments=4, index_nodes=4, inline_bytes=2000, value_bytes=20_000)
@@ -72,6 +73,32 @@ async def test_what_lands_within_the_grace_is_deleted_too(time: Time, session_id
     log = EventLog(CountingStore(plain), session_id, limits=SMALL, runtime=Runtime(clock=time.clock, sleep=late))
     await log.erase()
     assert not left_over(plain, session_id)
+
+
+async def test_a_bulk_read_with_holes_leaves_nothing_behind(time: Time, session_id: str) -> None:
+    """What it leaves out is no less there: the events of those segments have keys and parts of their own."""
+    plain = MemoryStore(clock=time.clock)
+    await grown(plain, session_id, time)
+    holes = FaultyStore(plain, Script(get_many=[Fault.HOLES, Fault.STALE] * 50))
+    await EventLog(holes, session_id, limits=SMALL, runtime=time.runtime()).erase()
+    assert holes.injected[Fault.HOLES]
+    assert not left_over(plain, session_id)
+
+
+async def test_a_writer_who_slept_through_it_brings_nothing_back(time: Time, session_id: str) -> None:
+    """Redis keeps what a refused commit brings: a segment of the erased session is deleted again."""
+    store = ProfiledStore("redis", clock=time.clock)
+    limits = Limits(tail_events=3, carried_bytes=1)
+    log, other = (EventLog(FaultyStore(store), session_id, limits=limits, runtime=time.runtime()) for _ in range(2))
+    await fill(log, 3)
+    await log.settle()
+    await other.erase()
+    keys = set(store._held)
+    await add(log, "new")
+    await log.settle()
+    new = (await log.head()).tail
+    assert store._held.keys() - keys == {Keys(session_id).event(new.id_of(1))}
+    assert store.seen[TORN]
 
 
 async def test_an_erased_session_begins_anew(time: Time, session_id: str) -> None:
