@@ -42,6 +42,8 @@ class Ledger:
     """The ids and keys that go with each head."""
     _lines: dict[str, list[str]] = field(default_factory=lambda: {"": []})
     """The ids of the events that make each hash chain, oldest first: after a failover there are several."""
+    _last: dict[str, int] = field(default_factory=dict)
+    """When each segment and node was sent for the last time."""
     _named: dict[str, set[str]] = field(default_factory=dict)
     """The keys that commits have written, by generation."""
 
@@ -55,6 +57,7 @@ class Ledger:
         for event_id, value in events.items():
             self.sent.setdefault(event_id, tick)
             self._events.setdefault(event_id, value)
+        self._last.update((put.key, tick) for put in values if put.key[-ID_LENGTH:] not in events)
         self._commits[head.value] = list(events), [put.key for put in values if put.key != self.keys.adopted]
 
     def stands(self, value: bytes, tick: int) -> None:
@@ -78,11 +81,16 @@ class Ledger:
         return [self._event(event_id) for event_id in self._lines[chain]]
 
     def left_over(self, there: Mapping[str, object]) -> set[str]:
-        """Return which keys of sessions that were erased are still *there*."""
+        """
+        Return which keys of sessions that were erased are still *there*.
+
+        Not what was sent after that again, by who had slept through it: that is deleted at best effort.
+        """
         named: set[str] = set()
         for epoch, following in zip(self.epochs, self.epochs[1:], strict=False):
             if following.erased is not None:
-                named |= self._named.get(epoch.generation, set())
+                keys = self._named.get(epoch.generation, set())
+                named.update(key for key in keys if self._last.get(key, 0) <= following.erased)
                 for event in self.events(epoch.chain):
                     named.update(self.keys.part(event.id, number) for number in range(event.parts.number if event.parts else 0))
         return (named - self._named.get(self.epochs[-1].generation, set())) & there.keys()
