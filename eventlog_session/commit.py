@@ -60,7 +60,8 @@ class Committer:
                 if known is None:
                     known, fresh = await self._heads.current()
                 proposal = await self._proposer.propose(known, group)
-                if proposal.idle and not fresh:  # "nothing to do" is only said of a head read within this call
+                # "nothing to do" is only said of a head read within this call, and "erased" of what stood within it
+                if (proposal.idle or proposal.tombstone is not None) and not fresh:
                     known, fresh = await self._heads.fresh(), True
                     continue
                 found = None if proposal.idle else await self._settle(proposal, patience)
@@ -115,7 +116,8 @@ class Committer:
                     break
                 if found.etag != base.etag or found.head.version != base.head.version:
                     self._telemetry.count("conflicts")
-                    if base.head.generation in found.head.erased:
+                    done = found.tombstone is None or found.tombstone.remains is None
+                    if done and base.head.generation in found.head.erased:  # until then they name what is to be deleted
                         self._sweeper.discard_sealed(proposal.sealed)
                     return found
                 doubt = outcome.cause if isinstance(outcome, NotCommitted) else None

@@ -101,6 +101,32 @@ async def test_a_writer_who_slept_through_it_brings_nothing_back(time: Time, ses
     assert store.seen[TORN]
 
 
+async def test_who_slept_through_an_erasure_erases_what_came_after(time: Time, session_id: str) -> None:
+    """That the session they remember was erased is not what they asked for."""
+    plain = Untold(clock=time.clock)
+    log, other = (EventLog(store, session_id, runtime=time.runtime()) for store in (plain, CountingStore(plain)))
+    await add(log, "old")
+    await other.read()
+    await log.erase()
+    await add(log, "new")
+    assert (await other.erase()).keys
+    assert (await log.read()).items == []
+    assert not left_over(plain, session_id)
+
+
+async def test_a_walk_ends_where_the_session_does(time: Time, session_id: str) -> None:
+    """What was erased under its feet is not continued with what began anew."""
+    plain = MemoryStore(clock=time.clock)
+    log = await grown(plain, session_id, time)
+    walk = EventLog(CountingStore(plain), session_id, limits=SMALL, runtime=time.runtime()).events()
+    await anext(walk)
+    await log.erase()
+    await fill(log, 100, size=60)
+    new = {event.id async for _, _, event in log.events()}
+    assert len(new) == 100
+    assert not new & {event.id async for _, _, event in walk}
+
+
 async def test_an_erased_session_begins_anew(time: Time, session_id: str) -> None:
     """With a new generation; whoever knew the old one goes on with the new one, without an error. Nothing is adopted again."""
     plain = MemoryStore(clock=time.clock)
