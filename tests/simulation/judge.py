@@ -241,7 +241,8 @@ class _Check:
             possible = {max(1, floor) for floor in self.log.floors[heard : call.version + 1]}
             if call.version and first not in possible:
                 return f"began at {first}"
-            if heard == self.oldest:  # what was left is no event until it is taken over
+            # what was left is no event until it is taken over; who walks through what is erased comes to an end
+            if heard == self.oldest or not self.must_hold(call):
                 return ""
         return f"read the past: version {heard} had been heard of before" if call.version < heard else ""
 

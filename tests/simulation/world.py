@@ -228,7 +228,7 @@ class Wire:
             outcome = await getattr(self.faulty, method)(*arguments)
         except Unavailable as error:
             failure = error
-        if world.erases and failure is not None and not world.calm:
+        if world.erases and method not in ("get", "get_many"):
             world.loop.call_later(world.random.random(), self._land)
         if world.traced:
             world.note(f"{self._name} {method} {_brief(method, arguments)} -> {_said(failure or outcome)}")
