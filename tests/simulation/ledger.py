@@ -36,6 +36,8 @@ class Ledger:
     sent: dict[str, int] = field(default_factory=dict)
     """When each event first was, by its id."""
     epochs: list[Epoch] = field(default_factory=lambda: [Epoch()])
+    landed: dict[str, int] = field(default_factory=dict)
+    """When each key was written for the last time."""
     _events: dict[str, bytes] = field(default_factory=dict)
     _asked: dict[str | None, tuple[bytes, tuple[int, ...]]] = field(default_factory=dict)
     _commits: dict[bytes, tuple[list[str], list[str]]] = field(default_factory=dict)
@@ -64,12 +66,11 @@ class Ledger:
         """Note what was just written under the head's key."""
         kind, _, _, fields = orjson.loads(value)[:4]
         epoch = self.epochs[-1]
-        if kind == "eventlog-tombstone":
-            if "x" in fields:
-                self.epochs.append(Epoch(tick, None))
-            elif epoch.erased is None:
-                epoch.erased = tick
-        elif fields["v"]:
+        if kind == "eventlog-tombstone" and "x" in fields:
+            self.epochs.append(Epoch(tick, None))
+        elif epoch.erased is None:  # done, or forgotten by the store
+            epoch.erased = tick
+        if kind == "eventlog-head" and fields["v"]:
             ids, keys = self._commits[value]
             epoch.generation, epoch.chain = fields["g"], fields["h"]
             self._lines[epoch.chain] = [*self._before(epoch.chain, fields["v"] - len(ids), ids), *ids]
@@ -80,11 +81,12 @@ class Ledger:
         """Return the events that make *chain*."""
         return [self._event(event_id) for event_id in self._lines[chain]]
 
-    def left_over(self, there: Mapping[str, object]) -> set[str]:
+    def left_over(self, there: Mapping[str, object], *, interrupted: bool) -> set[str]:
         """
         Return which keys of sessions that were erased are still *there*.
 
-        Not what was sent after that again, by who had slept through it: that is deleted at best effort.
+        Not what was sent after that again, by who had slept through it: that is deleted at best effort. Nor, after one that was
+        *interrupted*, what landed after its tombstone: who takes it up does not know what only a deleted segment named.
         """
         named: set[str] = set()
         for epoch, following in zip(self.epochs, self.epochs[1:], strict=False):
@@ -93,6 +95,7 @@ class Ledger:
                 named.update(key for key in keys if self._last.get(key, 0) <= following.erased)
                 for event in self.events(epoch.chain):
                     named.update(self.keys.part(event.id, number) for number in range(event.parts.number if event.parts else 0))
+        named -= {key for key in named if interrupted and self.landed.get(key, 0) > self.epochs[1].since}
         return (named - self._named.get(self.epochs[-1].generation, set())) & there.keys()
 
     def _before(self, chain: str, version: int, ids: Sequence[str]) -> list[str]:

@@ -147,6 +147,7 @@ class Watched(ProfiledStore):
         values = list(values)
         super()._write(values)
         for put in values:
+            self._world.ledger.landed[put.key] = self._world.ticks
             if put.key == self._world.ledger.keys.head:
                 self._world.ledger.stands(put.value, self._world.tick())
 
