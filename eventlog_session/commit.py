@@ -53,10 +53,16 @@ class Committer:
         """Give each intent of *group* its answer: all in one commit, but for those that have nothing to do."""
         try:
             await self._commit(group)
-        finally:
-            for intent in group:
-                if intent.draft is not None and intent.parts_written and not intent.sent:
-                    self._sweeper.discard(intent.draft)  # cancelled or refused, so that nothing will ever name them
+        except Exception:  # not a cancellation: then the loop is closing, and takes no new task
+            self._drop_parts(group)
+            raise
+        self._drop_parts(group)
+
+    def _drop_parts(self, group: Sequence[Intent]) -> None:
+        """Delete the parts of what was cancelled or refused before it was sent: nothing will ever name them."""
+        for intent in group:
+            if intent.draft is not None and intent.parts_written and not intent.sent:
+                self._sweeper.discard(intent.draft)
 
     async def _commit(self, group: Sequence[Intent]) -> None:
         patience = Patience(self._retry, self._runtime, self._telemetry.warn)
@@ -68,7 +74,8 @@ class Committer:
                 if known is None:
                     known, fresh = await self._heads.current()
                 proposal = await self._proposer.propose(known, group)
-                if proposal.idle and not fresh:  # "nothing to do" is only said of a head read within this call
+                # "nothing to do" is only said of a head read within this call, and "erased" of what stood within it
+                if (proposal.idle or proposal.tombstone is not None) and not fresh:
                     known, fresh = await self._heads.fresh(), True
                     continue
                 found = None if proposal.idle else await self._settle(proposal, patience)
@@ -127,6 +134,9 @@ class Committer:
                     break
                 if self._moved(proposal, found):
                     self._telemetry.count("conflicts")
+                    done = found.tombstone is None or found.tombstone.remains is None
+                    if done and base.head.generation in found.head.erased:  # until then they name what is to be deleted
+                        self._sweeper.discard_sealed(proposal.sealed)
                     return found
                 doubt = outcome.cause if isinstance(outcome, NotCommitted) else None
             except (Unavailable, Gone) as unreadable:

@@ -173,8 +173,10 @@ class EventLog:
                             done = version
                             yield version, committed, whole
                 except Gone as gone:
+                    begun = known.head.generation
                     known = await self._heads.moved_on(known, gone, missed)
-                    upto = min(upto, known.head.version)  # it may have expired meanwhile and begun anew
+                    if known.head.generation != begun:  # it was erased meanwhile, or has expired
+                        return
 
     async def head(self) -> Head:
         """Return the head as it stands now; `Head.absent` where there is none. Trips as `Heads.fresh` says."""

@@ -130,7 +130,7 @@ class Proposer:
         if event.base > head.version:
             raise NoSuchPoint(f"there is no version {event.base} yet; the newest is {head.version}")
         if 0 < event.base < head.floor:  # its own event may be kept for a later one's sake, and what came before it not
-            raise HistoryTrimmed(f"version {event.base} was trimmed; the oldest one kept is {head.floor}")
+            raise HistoryTrimmed(f"version {event.base} was trimmed; the log goes from {head.floor} to {head.version}")
         return (await self._reader.run_of(head, event.base)).length_at(event.base) if event.base else 0
 
     async def _write_ahead(self, intent: Intent, ttl: int | None) -> None:

@@ -73,7 +73,7 @@ class Reader:
         """Return the run that holds *version*'s event. Raises HistoryTrimmed when it was given up."""
         place = await self.place_of(head, version)
         if isinstance(place, Ref):
-            raise HistoryTrimmed(f"version {version} was trimmed; the oldest one kept is {head.floor}")
+            raise HistoryTrimmed(f"version {version} was trimmed; the log goes from {head.floor} to {head.version}")
         return place
 
     async def id_of(self, head: Head, version: int) -> str:

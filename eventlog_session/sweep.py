@@ -61,6 +61,10 @@ class Sweeper:
         keys = [self._keys.event(draft.event.id), *draft.ahead]
         self._do_aside(self.delete(keys), "eventlog: delete what lost")
 
+    def discard_sealed(self, names: Iterable[str]) -> None:
+        """Delete segments of a session that was erased, which a commit decided on before that may have put there again."""
+        self._do_aside(self.delete(self._keys.segment(name) for name in names), "eventlog: delete what came back")
+
     def mark_adopted(self) -> None:
         """
         Say that a `DaprSession`'s history was taken over, where the commit that did so could not say it.

@@ -100,7 +100,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "nothing to do is said of a head read within the call",
-        [("commit", "if proposal.idle and not fresh:", "if False:")],
+        [("commit", "if (proposal.idle or proposal.tombstone is not None) and not fresh:", "if False:")],
         "simulation redis 500",
     ),
     Mutant(
@@ -211,7 +211,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "the version expected is the one written on",
-        [("propose", "if intent.expected not in (None, head.version):", "if False:")],
+        [("propose", "if expected is not None and expected.version != head.version:", "if False:")],
         "test_idempotency.py::test_of_many_who_expect_the_same_version_one_wins",
     ),
     Mutant(
@@ -234,7 +234,7 @@ MUTANTS: Sequence[Mutant] = (
         [
             (
                 "propose",
-                "Tombstone(erased, self._runtime.now(), Remains.of(known.head))",
+                "Tombstone(erased, self._runtime.now(), Remains.of(head))",
                 "Tombstone(erased, self._runtime.now())",
             )
         ],
@@ -274,6 +274,16 @@ MUTANTS: Sequence[Mutant] = (
         "a history is said to be taken over once it is",
         [("propose", "if known.legacy is not None and traits.transactional:", "if known.legacy is not None:")],
         "test_faulty.py::test_a_takeover_that_was_torn_is_made_again",
+    ),
+    Mutant(
+        "an eraser ends its own erasure and no later one",
+        [("propose", " or there.erased != intent.erased", "")],
+        "test_erase.py::test_an_eraser_leaves_a_later_erasure_alone",
+    ),
+    Mutant(
+        "the version expected is one of the session that was read",
+        [("propose", "if expected is not None and expected.generation not in (None, head.generation):", "if False:")],
+        "test_idempotency.py::test_what_was_read_is_told_from_what_came_after_it",
     ),
 )
 

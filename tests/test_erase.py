@@ -26,7 +26,8 @@ from eventlog_session.core.keys import Keys
 from eventlog_session.core.tombstone import GENERATIONS, Tombstone
 from eventlog_session.runtime import Runtime
 from eventlog_session.stores.base import Put
-from eventlog_session.testing import CountingStore, Fault, FaultyStore, Script
+from eventlog_session.testing import CountingStore, Fault, FaultyStore, ProfiledStore, Script
+from eventlog_session.testing.profiles import TORN
 
 pytestmark = pytest.mark.usefixtures("bounded")
 SMALL = Limits(tail_bytes=600, carried_bytes=300, index_segments=4, index_nodes=4, inline_bytes=2000, value_bytes=20_000)
@@ -97,6 +98,48 @@ async def test_nothing_is_left_where_bulk_reads_leave_something_out(fault: Fault
     await EventLog(store, session_id, limits=SMALL, runtime=time.runtime()).erase()
     assert store.injected[fault]
     assert not left_over(plain, session_id)
+
+
+async def test_a_writer_who_slept_through_it_brings_nothing_back(time: Time, session_id: str) -> None:
+    """Redis keeps what a refused commit brings: a segment of the erased session is deleted again."""
+    store = ProfiledStore("redis", clock=time.clock)
+    limits = Limits(tail_events=3, carried_bytes=1)
+    log, other = (EventLog(FaultyStore(store), session_id, limits=limits, runtime=time.runtime()) for _ in range(2))
+    await fill(log, 3)
+    await log.settle()
+    await other.erase()
+    keys = set(store._held)
+    await add(log, "new")
+    await log.settle()
+    new = (await log.head()).tail
+    assert store._held.keys() - keys == {Keys(session_id).event(new.id_of(1))}
+    assert store.seen[TORN]
+
+
+async def test_who_slept_through_an_erasure_erases_what_came_after(time: Time, session_id: str) -> None:
+    """That the session they remember was erased is not what they asked for."""
+    plain = Untold(clock=time.clock)
+    log, other = (EventLog(store, session_id, runtime=time.runtime()) for store in (plain, CountingStore(plain)))
+    await add(log, "old")
+    await other.read()
+    await log.erase()
+    await add(log, "new")
+    assert (await other.erase()).keys
+    assert (await log.read()).items == []
+    assert not left_over(plain, session_id)
+
+
+async def test_a_walk_ends_where_the_session_does(time: Time, session_id: str) -> None:
+    """What was erased under its feet is not continued with what began anew."""
+    plain = MemoryStore(clock=time.clock)
+    log = await grown(plain, session_id, time)
+    walk = EventLog(CountingStore(plain), session_id, limits=SMALL, runtime=time.runtime()).events()
+    await anext(walk)
+    await log.erase()
+    await fill(log, 100, size=60)
+    new = {event.id async for _, _, event in log.events()}
+    assert len(new) == 100
+    assert not new & {event.id async for _, _, event in walk}
 
 
 async def test_an_erased_session_begins_anew(time: Time, session_id: str) -> None:

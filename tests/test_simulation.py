@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 from simulation.campaign import campaign, report
-from simulation.history import Call, Log, Violated, check
+from simulation.history import Call, Violated
+from simulation.judge import check
+from simulation.left import Log
 from simulation.loop import Stuck, VirtualLoop
 from simulation.schedule import PROFILES, run
 
@@ -111,7 +113,7 @@ def _calls() -> dict[str, Call]:
 
 def _judge(calls: dict[str, Call], log: Log, **how: bool) -> None:
     sent = {"id-1": 1, "id-2": 3, "id-3": 5, "id-4": 7, "id-5": 11}
-    check(list(calls.values()), log, sent, left=[], **{"forgot": False, **how}, alive={"x", "y"})
+    check(list(calls.values()), [log], sent, left=[], **{"forgot": False, **how}, alive={"x", "y"})
 
 
 def test_the_judge_accepts_what_is_right() -> None:

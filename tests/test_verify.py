@@ -15,7 +15,7 @@ from eventlog_session import CorruptLog, EventLog, EventLogSession, Limits, Memo
 from eventlog_session.core import blob
 from eventlog_session.core.keys import digest
 from eventlog_session.core.run import Run
-from eventlog_session.testing import CountingStore
+from eventlog_session.testing import CountingStore, Fault, FaultyStore, Script
 
 pytestmark = pytest.mark.usefixtures("bounded")
 SMALL = Limits(tail_bytes=600, carried_bytes=300, index_segments=4, index_nodes=4, inline_bytes=2000, value_bytes=20_000)
@@ -117,6 +117,14 @@ async def test_verify_looks_again_where_others_write(session_id: str, time: Time
     await log.settle()
     assert (await walking).sound
     assert (await other.verify()).trimmed > 100
+
+
+async def test_a_bulk_read_with_holes_is_no_damage(plain: MemoryStore, session_id: str) -> None:
+    """It says nothing of what it leaves out: what is missing is missing when it is asked for by itself."""
+    await grown(plain, session_id)
+    holes = FaultyStore(plain, Script(get_many=[Fault.HOLES, Fault.STALE] * 50))
+    assert (await EventLog(holes, session_id, limits=SMALL).verify()).sound
+    assert holes.injected[Fault.STALE]
 
 
 async def test_verified_on_every_store(store: Store, session_id: str) -> None:

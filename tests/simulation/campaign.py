@@ -76,6 +76,16 @@ _COLUMNS: Sequence[tuple[str, Sequence[str]]] = (
     ("crashed", ("never heard of",)),
     ("= written", ("never heard of: written",)),
     ("+ absent", ("never heard of: absent",)),
+    ("keys: written", ("key: written",)),
+    ("repeated", ("key: repeated",)),
+    ("reused", ("key: reused",)),
+    ("expected: done", ("expected: acknowledged",)),
+    ("refused", ("expected: not written",)),
+    ("resolved: written", ("resolve: written",)),
+    ("absent", ("resolve: absent",)),
+    ("trimmed", ("trimmed",)),
+    ("verified", ("verify",)),
+    ("erased", ("erase",)),
     ("forgotten, told", ("lost and told",)),
     ("not judged: damaged", ("damage reported",)),
     ("expired", ("expired",)),
@@ -84,7 +94,20 @@ _COLUMNS: Sequence[tuple[str, Sequence[str]]] = (
 Headings and what they add up. What was forgotten by the store, and its process told, is counted as what it was as well. Not
 judged are schedules that a failover left without values that a head names, which is said, and those whose session expired.
 """
-_SHOWN = ("schedules", "reads", "changes", "acknowledged", "not written", "unknown", "cancelled", "crashed", "forgotten, told")
+_SHOWN = (
+    "schedules",
+    "reads",
+    "changes",
+    "acknowledged",
+    "not written",
+    "unknown",
+    "cancelled",
+    "crashed",
+    "repeated",
+    "trimmed",
+    "erased",
+    "forgotten, told",
+)
 """Headings that the README has room for."""
 
 

@@ -3,28 +3,25 @@
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-from eventlog_session import EventLog, Limits, Retry
-from eventlog_session.errors import CorruptLog
+from eventlog_session import EventLog
+from eventlog_session.errors import Conflict, CorruptLog, OutcomeUnknown, Unavailable
 from eventlog_session.runtime import Runtime
-from eventlog_session.testing import Fault
 
-from .history import Call, Log, State, Violated, check
+from .drawing import KEPT, Drawing, draw_world
+from .history import Call, Violated, require
+from .judge import check
+from .left import Log, erased, look_for_damage
 from .loop import Stuck, VirtualLoop
-from .world import LEFT, SESSION, Process, World
+from .process import Process
+from .world import GRACE, LEFT, SESSION, World
 
 PROFILES: Final = ("redis", "sql", "mongodb", "etcd", "plain")
-_LYING: Final = frozenset({"mongodb", "etcd", "plain"})
-"""Profiles that are not believed when they report success."""
-_FAULTS: Final[Sequence[Fault]] = tuple(fault for fault in Fault if fault not in (Fault.STALE_HEAD, Fault.FALSE_SUCCESS))
-_KINDS: Final[Mapping[str, int]] = MappingProxyType(
-    {"add": 9, "pop": 4, "clear": 1, "rewind": 2, "read": 3, "past": 2, "walk": 1}
-)
+PERSEVERANCE: Final = 10
+"""How often an erasure is tried before all faults end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +55,7 @@ def run(profile: str, seed: int, *, traced: bool = False) -> Result:
 
 async def _run(profile: str, seed: int, *, traced: bool) -> Result:
     random = Random(f"{profile} {seed}")
-    world = World(
-        random, profile, _limits(random), _retry(random), _chances(random, profile),
-        slow=random.choice((0, 0, 0.01, 0.05)),
-        legacy=random.random() < 0.1,
-        ttl=random.choice((2, 10, 100)) if random.random() < 0.15 else None,
-        traced=traced,
-    )  # fmt: skip
+    world = draw_world(random, profile, traced=traced)
     schedule = _Schedule(world)
     counts: Counter[str] = Counter()
     wrong = ""
@@ -84,8 +75,10 @@ class _Schedule:
     def __init__(self, world: World) -> None:
         self.world = world
         self.random = world.random
+        self.drawing = Drawing(world)
         self.processes: list[Process] = []
-        self.lives: list[asyncio.Task[None]] = []
+        self.lives: dict[Process, asyncio.Task[None]] = {}
+        self.erasures: list[tuple[Process, asyncio.Task[Call]]] = []
 
     async def live(self) -> None:
         """Have all processes do what they do, and everything befall them that does."""
@@ -98,35 +91,88 @@ class _Schedule:
             loop.call_later(random.random() * 0.3, self._crash, bursts)
         for _ in range(random.choice((0, 0, 1, 2))):
             loop.call_later(random.random() * 0.3, self._cut_off)
-        if self.world.profile in ("redis", "sql") and random.random() < 0.15:
+        if self.world.erases:
+            for _ in range(random.choice((1, 1, 2))):
+                loop.call_later(random.random() * 0.3, self._erase)
+        elif self.world.profile in ("redis", "sql") and random.random() < 0.15:
             loop.call_later(random.random() * 0.3, self._fail_over)
-        while running := [life for life in self.lives if not life.done()]:
+        await self._outlive()
+        if self.world.erases:
+            await self._erase_for_good()
+            for process in self._alive():
+                self.lives[process] = loop.create_task(self._life(process, random.randint(1, 4)))
+            self._start(random.randint(1, 4))
+            await self._outlive()
+
+    async def _outlive(self) -> None:
+        while running := [life for life in self.lives.values() if not life.done()]:
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        for life in self.lives:
+        for life in self.lives.values():
             if not life.cancelled():
                 life.result()
+
+    async def _erase_for_good(self) -> None:
+        """Wait for who is erasing, and take up what they did not finish."""
+        epochs, tries = self.world.ledger.epochs, 0
+        await self._outwait()
+        while epochs[-1].erased is None or not any(
+            call.kind == "erase" and call.error is None and call.ended for call in self.world.calls
+        ):
+            require(tries < 2 * PERSEVERANCE, "it can't be erased")
+            tries += 1
+            self.world.calm = tries > PERSEVERANCE
+            self._erase()
+            await self._outwait()
+        self.world.calm = False
+
+    async def _outwait(self) -> None:
+        while running := [task for process, task in self.erasures if process.alive and not task.done()]:
+            await asyncio.wait(running, timeout=1)
 
     async def judge(self) -> Counter[str]:
         """Have who is left look once more, and somebody new read it all; check everything."""
         world = self.world
-        for process in self.processes:
-            if process.alive:
-                await self._look(process)
+        await self._settle()
+        for process in self._alive():
+            await self._look(process)
         world.look_for_expiry()
         try:
             limits = replace(world.limits, cache_bytes=1 << 20)
             reader = EventLog(world.store, SESSION, limits=limits, adopt=False, runtime=Runtime(clock=world.clock))
-            log = await Log.read(reader)
+            log = await Log.read(reader, world.ledger)
         except CorruptLog:
             if not world.forgot and not world.expired:
                 raise
             return Counter({"damage reported": 1})
         if world.expired:
             return Counter({"expired": 1})
-        alive = {process.name for process in self.processes if process.alive}
+        if not world.forgot:
+            await look_for_damage(reader)
+            interrupted = any(call.kind == "erase" and (call.ended is None or call.error) for call in world.calls)
+            left_over = world.ledger.left_over(world.store.keys(), interrupted=interrupted)
+            require(not left_over, f"erased, and still there: {sorted(left_over)}")
+        alive = {process.name for process in self._alive()}
         if world.ttl is not None:  # who looks only after the ttl can't know that it was something else that took it away
             alive = set()
-        return check(world.calls, log, world.sent, left=LEFT if world.legacy else [], forgot=world.forgot, alive=alive)
+        logs = [*erased(world.ledger), log]
+        left = LEFT if world.legacy else []
+        return check(world.calls, logs, world.ledger.sent, left=left, forgot=world.forgot, alive=alive)
+
+    async def _settle(self) -> None:
+        """Have somebody ask what became of what is in doubt, and repeat what has a key."""
+        world, random = self.world, self.random
+        some = [call for call in world.keyed if random.random() < 0.3]
+        for first in [*some, *world.doubts]:
+            process = random.choice(self._alive())
+            if first.key is None:
+                await process.call(self.drawing.resolve(process, first))
+            elif process.version < KEPT:
+                call = await process.call(self.drawing.repeat(process, first))
+                failed = isinstance(call.error, Unavailable | OutcomeUnknown | Conflict)
+                require(not failed or world.forgot or world.expired, f"after all faults had ended:\n{call}")
+
+    def _alive(self) -> list[Process]:
+        return [process for process in self.processes if process.alive]
 
     async def _look(self, process: Process) -> None:
         for _ in range(4):
@@ -139,14 +185,14 @@ class _Schedule:
     def _start(self, bursts: int) -> None:
         process = Process(self.world, f"p{len(self.processes) + 1}")
         self.processes.append(process)
-        self.lives.append(self.world.loop.create_task(self._life(process, bursts)))
+        self.lives[process] = self.world.loop.create_task(self._life(process, bursts))
 
     async def _life(self, process: Process, bursts: int) -> None:
         random, loop = self.random, self.world.loop
         await asyncio.sleep(random.choice((0, 0, random.random() * 0.1)))
         together = random.choice((1, 1, 2, 4))
         for _ in range(bursts):
-            calls = [loop.create_task(process.call(self._draw(process))) for _ in range(random.randint(1, together))]
+            calls = [loop.create_task(process.call(self.drawing.draw(process))) for _ in range(random.randint(1, together))]
             for task in calls:
                 if random.random() < 0.04:
                     loop.call_later(random.random() * 0.02, task.cancel)
@@ -155,40 +201,27 @@ class _Schedule:
                 await asyncio.sleep(random.random() * (0.03 if self.world.ttl is None else self.world.ttl * 0.6))
         await process.log.settle()
 
-    def _draw(self, process: Process) -> Call:
-        """Draw something to do."""
-        random = self.random
-        kind = random.choices(tuple(_KINDS), tuple(_KINDS.values()))[0]
-        what: dict[str, Any] = {"ttl": random.choice((None, self.world.ttl, self.world.ttl))}
-        if kind == "add":
-            what["items"] = self._items(process)
-        elif kind in ("rewind", "past"):
-            what["target"] = random.randint(0, process.version + (random.random() < 0.05))
-        if kind in ("read", "past"):
-            kind, what["need"] = "read", random.choice((None, None, 0, 1, 3, 10))
-        return process.next_call(kind, **what)
-
-    def _items(self, process: Process) -> State:
-        random = self.random
-        if random.random() < 0.01:
-            return [("x" * self.world.limits.event_bytes, False)]
-        items: State = []
-        for place in range(random.choice((1, 1, 1, 2, 4))):
-            size = random.choice((0, 4, 10, 20, 60, random.randint(90, 700)))
-            name = f"{process.name}-{process.calls + 1}.{place}"
-            noise = random.randbytes(size).hex()
-            items.append((f"{name} {noise}", True) if random.random() < 0.1 else ({"name": name, "noise": noise}, False))
-        return items
-
     # ---- what befalls them -----------------------------------------------------------------------------------------
 
-    def _crash(self, bursts: int) -> None:
-        number = self.random.randrange(len(self.processes))
-        if self.world.calm or not self.processes[number].alive:
+    def _crash(self, bursts: int, process: Process | None = None) -> None:
+        process = process or self.random.choice(self.processes)
+        if self.world.calm or not process.alive:
             return
-        self.processes[number].crash()
-        self.lives[number].cancel()
+        process.crash()
+        self.lives[process].cancel()
         self._start(self.random.randint(1, bursts))  # it is started again, and knows nothing
+
+    def _erase(self) -> None:
+        random, loop = self.random, self.world.loop
+        process = random.choice(self._alive())
+        task = loop.create_task(process.call(process.next_call("erase")))
+        self.erasures.append((process, task))
+        when = random.random() * random.choice((0.05, 1, GRACE * 1.2))
+        befalls = 1 if self.world.calm else random.random()
+        if befalls < 0.25:
+            loop.call_later(when, task.cancel)
+        elif befalls < 0.5:
+            loop.call_later(when, self._crash, 2, process)
 
     def _cut_off(self) -> None:
         if self.world.calm:
@@ -209,35 +242,3 @@ class _Schedule:
             return
         self.world.store.fail_over(self.random.randint(1, 12))
         self.world.note("the store fails over and forgets")
-
-
-def _limits(random: Random) -> Limits:
-    """Draw limits so small that a few events have everything: parts, segments, nodes, sweeping, groups that don't fit."""
-    return Limits(
-        deadline=0.3,
-        commit_events=random.choice((1, 2, 4, 32)),
-        bulk_keys=random.choice((2, 5, 200)),
-        inline_bytes=random.choice((16, 100, 1000)),
-        tail_bytes=random.choice((1, 400, 1200, 4000)),
-        tail_events=random.choice((1, 2, 3, 6, 128)),
-        carried_bytes=random.choice((1, 250, 500, 1000, 4000)),
-        value_bytes=random.choice((60, 300, 10_000)),
-        event_bytes=100_000,
-        recent_ids=random.choice((0, 1, 4, 12, 128)),
-        index_segments=random.randint(4, 6),
-        index_nodes=random.randint(4, 5),
-        cache_bytes=random.choice((1, 5_000, 1 << 20)),
-    )
-
-
-def _retry(random: Random) -> Retry:
-    return Retry(budget=random.choice((0.1, 0.5, 2.0)), cap=0.064)
-
-
-def _chances(random: Random, profile: str) -> Mapping[Fault, float]:
-    """Draw which faults there are, and how often."""
-    level = random.choice((0.0, 0.02, 0.1, 0.25))
-    chances = {fault: level * random.random() for fault in _FAULTS if random.random() < 0.5}
-    if profile in _LYING and random.random() < 0.5:
-        chances[Fault.FALSE_SUCCESS] = level * random.random()
-    return chances

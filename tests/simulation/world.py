@@ -3,28 +3,30 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 import orjson
 
-from eventlog_session import EventLog, Limits, Retry
+from eventlog_session import Limits, Retry
 from eventlog_session.adoption import legacy_key
 from eventlog_session.core.head import Head
-from eventlog_session.core.keys import ID_LENGTH, Keys
+from eventlog_session.core.keys import Keys
 from eventlog_session.errors import Unavailable
-from eventlog_session.runtime import Runtime
 from eventlog_session.stores.base import Committed, NotCommitted, Put, Traits, Value
 from eventlog_session.testing import Chance, Fault, FaultyStore, ProfiledStore
 from eventlog_session.testing.profiles import BORN_TWICE, FAILED_OVER
 
-from .history import Call, State, paired
+from .history import Call, State
+from .ledger import Ledger
 
 START = 1_700_000_000.0
 SKEW = 0.05
 """Seconds by which a process's clock is ahead of or behind the store's, at most."""
+GRACE = 20
+"""Seconds for which an erasure waits: longer than anything is under way where there is one."""
 SESSION = "a session"
 LEFT: State = [({"name": f"left-{number}"}, False) for number in range(3)]
 """What a `DaprSession` left, where one did."""
@@ -45,26 +47,35 @@ class World:
     """Whether a `DaprSession` left a history, to be taken over."""
     ttl: int | None = None
     """What some writes ask for; None where the session is kept for good."""
+    trims: bool = False
+    """Whether old versions are given up."""
+    erases: bool = False
+    """Whether the session is erased: then no write is under way for longer than `GRACE`."""
     expired: bool = False
     """Whether the session ever was gone for its ttl: then whatever follows is another one."""
     traced: bool = False
     loop: asyncio.AbstractEventLoop = field(init=False)
-    store: ProfiledStore = field(init=False)
+    store: "Watched" = field(init=False)
     calm: bool = False
     """Whether everything works from now on."""
     calls: list[Call] = field(default_factory=list)
+    keyed: list[Call] = field(default_factory=list)
+    """Those that brought an idempotency key first."""
+    doubts: list[Call] = field(default_factory=list)
+    """Those that ended with an `OutcomeUnknown`."""
     trace: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     wires: "list[Wire]" = field(default_factory=list)
-    sent: dict[str, int] = field(default_factory=dict)
-    """When each event was first sent, by its id."""
-    under_way: "set[asyncio.Task[None]]" = field(default_factory=set)
+    ledger: Ledger = field(init=False)
+    under_way: "set[asyncio.Task[Any]]" = field(default_factory=set)
     ticks: int = 0
 
     def __post_init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.store = ProfiledStore(self.profile, clock=self.clock, pause=self.pause)
+        self.ledger = Ledger(Keys(SESSION))
+        self.store = Watched(self)
         if self.legacy:
+            self.ledger.asked(None, orjson.dumps([item for item, _ in LEFT]), ())
             left = json.dumps([json.dumps(item, separators=(",", ":")) for item, _ in LEFT]).encode()
             self.store.hold(Put(legacy_key(SESSION), left))
 
@@ -100,7 +111,7 @@ class World:
     def look_for_expiry(self) -> None:
         """Notice that the head has expired by anybody's clock, before somebody writes another; the store keeps it longer."""
         value = self.store.peek(Keys(SESSION).head)
-        if value is not None and not self.expired:
+        if value is not None and self.ttl is not None and not self.expired:
             head = Head.of(value, limit=1 << 24)
             self.expired = bool(head.version) and self.clock() + SKEW >= head.expires
 
@@ -119,6 +130,26 @@ class World:
         for wire in self.wires:
             total.update({str(fault): number for fault, number in wire.faulty.injected.items()})
         return total
+
+
+class Watched(ProfiledStore):
+    """The store, of which the world sees every head that it takes."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.profile, clock=world.clock, pause=world.pause)
+        self._world = world
+
+    def keys(self) -> Mapping[str, object]:
+        """Return everything that is there, by its key."""
+        return self._held
+
+    def _write(self, values: Iterable[Put]) -> None:
+        values = list(values)
+        super()._write(values)
+        for put in values:
+            self._world.ledger.landed[put.key] = self._world.ticks
+            if put.key == self._world.ledger.keys.head:
+                self._world.ledger.stands(put.value, self._world.tick())
 
 
 class Wire:
@@ -151,9 +182,7 @@ class Wire:
         return found
 
     async def commit(self, head: Put, etag: str | None, values: Sequence[Put]) -> Committed | NotCommitted:  # noqa: D102
-        for put in values:
-            if ":e:" in put.key:
-                self._world.sent.setdefault(put.key[-ID_LENGTH:], self._world.ticks)
+        self._world.ledger.sending(head, values, self._world.ticks)
         try:
             outcome: Committed | NotCommitted = await self._ask("commit", head, etag, values)
         except Unavailable as error:
@@ -200,6 +229,8 @@ class Wire:
             outcome = await getattr(self.faulty, method)(*arguments)
         except Unavailable as error:
             failure = error
+        if world.erases and method not in ("get", "get_many"):
+            world.loop.call_later(world.random.random(), self._land)
         if world.traced:
             world.note(f"{self._name} {method} {_brief(method, arguments)} -> {_said(failure or outcome)}")
         await world.pause()
@@ -209,6 +240,12 @@ class Wire:
             reply.set_result(outcome)
         else:
             reply.set_exception(failure)
+
+    def _land(self) -> None:
+        """Have what is late arrive: it is not under way for ever."""
+        task = self._world.loop.create_task(self.faulty.land())
+        self._world.under_way.add(task)
+        task.add_done_callback(self._world.under_way.discard)
 
     def _fault(self, chance: Chance, method: str) -> Fault | None:
         fault = None if self._world.calm else chance(method)
@@ -220,81 +257,6 @@ class Wire:
         if not self._cut and not reply.done():
             self._world.faults["deadline passed"] += 1
             reply.set_exception(Unavailable("no answer in time"))
-
-
-class Process:
-    """One process with the session open: a log, caches and a lane of its own."""
-
-    def __init__(self, world: World, name: str) -> None:
-        self.world = world
-        self.name = name
-        self.wire = Wire(world, name)
-        self.calls = 0
-        self.alive = True
-        self.version = 0
-        """The newest version that it has heard of."""
-        skew = world.random.uniform(-SKEW, SKEW)
-        self.log = EventLog(
-            self.wire, SESSION, limits=world.limits, retry=world.retry, adopt=world.legacy,
-            runtime=Runtime(
-                clock=lambda: world.clock() + skew,
-                monotonic=world.loop.time,
-                random_bytes=world.random.randbytes,
-                uniform=world.random.uniform,
-            ),
-        )  # fmt: skip
-
-    def crash(self) -> None:
-        """Die: nothing that it does is seen any more, but for what it has sent already."""
-        self.alive = False
-        self.wire.cut()
-        self.world.faults["crashed process"] += 1
-        self.world.note(f"{self.name} crashes")
-
-    async def call(self, call: Call) -> Call:
-        """Make *call* and record what comes of it."""
-        self.world.calls.append(call)
-        self.world.note(call)
-        try:
-            await self._answer(call)
-        except asyncio.CancelledError as error:
-            call.error = error
-            self.world.faults["cancelled call"] += 1
-        except Exception as error:  # noqa: BLE001 whatever it is, it is to be judged
-            call.error = error
-        if self.alive:
-            call.ended = self.world.tick()
-            self.version = max(self.version, call.version or 0)
-            self.world.note(call)
-        return call
-
-    async def _answer(self, call: Call) -> None:
-        if call.kind == "walk":
-            call.found = [(event.extensions.get("call"), False) async for _, _, event in self.log.events()]
-            call.version = len(call.found)
-            return
-        if call.kind == "read":
-            view = await self.log.read(call.need, call.target)
-            call.version, call.found = view.version, paired(view.items, view.texts)
-            return
-        extensions = {"call": call.name}
-        if call.kind == "add":
-            text = tuple(place for place, (_, is_text) in enumerate(call.items) if is_text)
-            data = orjson.dumps([item for item, _ in call.items])
-            answer = await self.log.add(data, len(call.items), text, extensions, call.ttl)
-        elif call.kind == "rewind":
-            answer = await self.log.rewind(call.target or 0, extensions, call.ttl)
-        else:
-            change: Callable[..., Awaitable[Any]] = self.log.pop if call.kind == "pop" else self.log.clear
-            answer = await change(extensions, call.ttl)
-        call.version = answer.version
-        if call.kind == "pop" and answer.version is not None:
-            call.found = [(answer.item, answer.is_text)]
-
-    def next_call(self, kind: str, **what: Any) -> Call:
-        """Return a call to make now."""
-        self.calls += 1
-        return Call(self.name, kind, f"{self.name}-{self.calls}", self.world.tick(), **what)
 
 
 def _brief(method: str, arguments: Sequence[Any]) -> str:
