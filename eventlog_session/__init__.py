@@ -3,7 +3,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .erase import Erasure
 from .errors import (
     BeingErased,
     Conflict,
@@ -23,12 +22,13 @@ from .errors import (
 )
 from .limits import Limits
 from .log import EventLog, Point, View
+from .protocol.erase import Erasure
+from .protocol.verify import Verification
 from .retry import Retry
 from .stores.base import Store
 from .stores.memory import MemoryStore
 from .stores.sqlite import SQLiteStore
 from .telemetry import Counters, counters
-from .verify import Verification
 
 if TYPE_CHECKING:
     from importlib.metadata import version

@@ -14,8 +14,6 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from .adoption import Legacy
-from .commit import Committer
 from .core.draft import draft
 from .core.events import (
     ADDED,
@@ -31,20 +29,22 @@ from .core.events import (
 from .core.head import Head
 from .core.keys import Keys, mint
 from .core.plan import ALL, Far
-from .erase import Eraser, Erasure
 from .errors import CorruptLog, HistoryTrimmed, NoSuchPoint, OutcomeUnknown
-from .heads import Heads
-from .lane import Answer, Expected, Intent, Lane
 from .limits import Limits
-from .propose import Proposer
-from .reader import Gone, Reader
-from .renew import Renewer
+from .protocol.adoption import Legacy
+from .protocol.commit import Committer
+from .protocol.erase import Eraser, Erasure
+from .protocol.heads import Heads
+from .protocol.lane import Answer, Expected, Intent, Lane
+from .protocol.propose import Proposer
+from .protocol.reader import Gone, Reader
+from .protocol.renew import Renewer
+from .protocol.sweep import Sweeper
+from .protocol.verify import Verification, Verifier
 from .retry import Retry
 from .runtime import Runtime
 from .stores.base import Store
-from .sweep import Sweeper
 from .telemetry import Counters, Metered, Telemetry
-from .verify import Verification, Verifier
 
 Point = int | datetime
 """A version, or an aware moment: then the last version committed by that moment."""

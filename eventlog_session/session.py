@@ -24,14 +24,15 @@ from agents.memory.session import SessionABC
 from agents.memory.session_settings import SessionSettings, coerce_session_settings, resolve_session_limit
 
 from .core import items as codec
-from .erase import Erasure
 from .errors import OutcomeUnknown, SessionClosed
 from .gate import Gate
-from .lane import Expected
 from .limits import Limits
 from .log import EventLog, Point
 from .opening import open_store
 from .past import PastSession
+from .protocol.erase import Erasure
+from .protocol.lane import Expected
+from .protocol.verify import Verification
 from .retry import Retry
 from .runtime import Runtime
 from .stores.base import Store
@@ -39,7 +40,6 @@ from .stores.dapr import DaprStore
 from .stores.sidecar import SidecarClient
 from .telemetry import Counters
 from .tracing import extensions
-from .verify import Verification
 
 if TYPE_CHECKING:
     from agents.items import TResponseInputItem

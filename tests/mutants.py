@@ -38,30 +38,36 @@ class Mutant:
 MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a commit is guarded by the etag of the head that it was decided on",
-        [("commit", "commit(proposal.put, proposal.base.etag,", "commit(proposal.put, (await self._heads.fresh()).etag,")],
+        [
+            (
+                "protocol/commit",
+                "commit(proposal.put, proposal.base.etag,",
+                "commit(proposal.put, (await self._heads.fresh()).etag,",
+            )
+        ],
         "simulation sql 200",
     ),
     Mutant(
         "committed is what stands at the versions it was to take",
-        [("commit", "if await self._stands(proposal, found):", "if found.head.version > base.head.version:")],
+        [("protocol/commit", "if await self._stands(proposal, found):", "if found.head.version > base.head.version:")],
         "simulation sql 200",
     ),
     Mutant(
         "every event of a group stands where it was to stand, not the first alone",
-        [("commit", "enumerate(ids, first)", "enumerate(ids[:0], first)")],
+        [("protocol/commit", "enumerate(ids, first)", "enumerate(ids[:0], first)")],
         "simulation redis 200",
     ),
     Mutant(
         "what was sent is frozen: the very same bytes are sent again while the head stands still",
-        [("commit", "if self._moved(proposal, found):", "if True:")],
+        [("protocol/commit", "if self._moved(proposal, found):", "if True:")],
         "test_log.py::test_the_very_same_request_is_sent_again",
     ),
     Mutant(
         "what was sent is frozen: no attempt has ids of its own",
         [
-            ("commit", "if self._moved(proposal, found):", "if True:"),
+            ("protocol/commit", "if self._moved(proposal, found):", "if True:"),
             (
-                "propose",
+                "protocol/propose",
                 "        event = intent.draft.event\n",
                 (
                     "        if not intent.draft.ahead: intent.draft = draft(replace(intent.draft.event, "
@@ -74,12 +80,12 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "success is believed only where the store earns it",
-        [("commit", "if isinstance(outcome, Committed) and traits.trusted:", "if isinstance(outcome, Committed):")],
+        [("protocol/commit", "if isinstance(outcome, Committed) and traits.trusted:", "if isinstance(outcome, Committed):")],
         "simulation mongodb 500",
     ),
     Mutant(
         "what was sent may have been written: it is unknown, not unwritten",
-        [("commit", "        if not sent:\n", "        if True:\n")],
+        [("protocol/commit", "        if not sent:\n", "        if True:\n")],
         "simulation plain 300",
     ),
     Mutant(
@@ -95,44 +101,50 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "parts are written before the commit that names them",
-        [("propose", "        await self._write_ahead(intent, ttl if ttl is None else max(ttl, longest))", "        pass")],
+        [
+            (
+                "protocol/propose",
+                "        await self._write_ahead(intent, ttl if ttl is None else max(ttl, longest))",
+                "        pass",
+            )
+        ],
         "simulation sql 100",
     ),
     Mutant(
         "nothing to do is said of a head read within the call",
-        [("commit", "if (proposal.idle or proposal.tombstone is not None) and not fresh:", "if False:")],
+        [("protocol/commit", "if (proposal.idle or proposal.tombstone is not None) and not fresh:", "if False:")],
         "simulation redis 500",
     ),
     Mutant(
         "a session that began anew is not the old one, nor a fork of it",
-        [("heads", "if after.generation != before.generation:", "if False:")],
+        [("protocol/heads", "if after.generation != before.generation:", "if False:")],
         "test_ttl.py::test_an_expired_session_is_no_fork",
     ),
     Mutant(
         "what was acknowledged and is gone is a fork",
-        [("heads", "if after.version < before.version or not await self._same(before, after):", "if False:")],
+        [("protocol/heads", "if after.version < before.version or not await self._same(before, after):", "if False:")],
         "simulation sql 500",
     ),
     Mutant(
         "the same version made by another event is a fork",
-        [("heads", "or not await self._same(before, after):", "or False:")],
+        [("protocol/heads", "or not await self._same(before, after):", "or False:")],
         "test_log.py::test_another_history_is_a_fork",
     ),
     Mutant(
         "a fork is told to somebody who is there to hear it",
-        [("lane", "if all(intent.left for intent in group):", "if False:")],
+        [("protocol/lane", "if all(intent.left for intent in group):", "if False:")],
         "test_faulty.py::test_a_fork_that_only_a_cancelled_call_saw_is_told_to_the_next",
     ),
     Mutant(
         "what any call has seen is remembered, whatever another saw meanwhile",
-        [("heads", "return not now.version or (now", "return (now")],
+        [("protocol/heads", "return not now.version or (now", "return (now")],
         "test_faulty.py::test_what_a_slow_read_saw_is_remembered",
     ),
     Mutant(
         "a history that another process took over just now is not taken for an expired session's",
         [
             (
-                "heads",
+                "protocol/heads",
                 "                    return self._parse(await self._store.get(self._keys.head), before, read_at)",
                 " " * 20 + "return known",
             )
@@ -141,27 +153,33 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "a cancelled call that had nothing to do is not sent later",
-        [("commit", "(isinstance(answer, Answer) and answer.version is not None)", "True")],
+        [("protocol/commit", "(isinstance(answer, Answer) and answer.version is not None)", "True")],
         "test_faulty.py::test_a_cancelled_call_with_nothing_to_do_is_not_done_later",
     ),
     Mutant(
         "a head that may have expired is not written through",
-        [("heads", "or self.expiring(known):", "or False:")],
+        [("protocol/heads", "or self.expiring(known):", "or False:")],
         "test_ttl.py::test_a_head_about_to_expire_is_read_first",
     ),
     Mutant(
         "a bulk read with holes is read again before it is called damage",
-        [("reader", "        await self._reread([", "        ([")],
+        [("protocol/reader", "        await self._reread([", "        ([")],
         "simulation plain 300",
     ),
     Mutant(
         "damaged bytes are named, not read",
-        [("reader", "if digest(values[0]) != want.name:", "if False:")],
+        [("protocol/reader", "if digest(values[0]) != want.name:", "if False:")],
         "test_faulty.py::test_another_segment_in_its_place_is_damage",
     ),
     Mutant(
         "nothing is deleted that the head still names",
-        [("sweep", 'for place in range(len(run)) if "f" not in run.odd.get(place, ())]', "for place in range(len(run))]")],
+        [
+            (
+                "protocol/sweep",
+                'for place in range(len(run)) if "f" not in run.odd.get(place, ())]',
+                "for place in range(len(run))]",
+            )
+        ],
         "simulation sql 300",
     ),
     Mutant(
@@ -171,69 +189,75 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "a call cancelled before it is sent is never written",
-        [("commit", "if any(intent.answer.done() for intent in proposal.answers):", "if False:")],
+        [("protocol/commit", "if any(intent.answer.done() for intent in proposal.answers):", "if False:")],
         "simulation etcd 500",
     ),
     Mutant(
         "a call cancelled after it was sent settles first",
-        [("lane", "                await self._outlast(intent)", "                pass")],
+        [("protocol/lane", "                await self._outlast(intent)", "                pass")],
         "test_log.py::test_a_call_cancelled_after_it_was_sent_settles_first",
     ),
     Mutant(
         "an expired head stays in the store for as long as a write may be under way",
-        [("propose", "head.ttl + self._limits.stray", "head.ttl")],
+        [("protocol/propose", "head.ttl + self._limits.stray", "head.ttl")],
         "test_ttl.py::test_a_head_that_outlived_its_ttl_reads_as_gone",
     ),
     Mutant(
         "a head that has expired reads as gone, whatever the store still has",
-        [("heads", "if self._runtime.clock() >= known.head.expires:", "if False:")],
+        [("protocol/heads", "if self._runtime.clock() >= known.head.expires:", "if False:")],
         "test_ttl.py::test_a_head_that_outlived_its_ttl_reads_as_gone",
     ),
     Mutant(
         "nothing that a head names expires before it",
-        [("renew", "if ttl is None or expire is None or self._runtime.clock() + ttl <= expire:", "if True:")],
+        [("protocol/renew", "if ttl is None or expire is None or self._runtime.clock() + ttl <= expire:", "if True:")],
         "test_ttl.py::test_a_commit_waits_where_the_background_did_not_come_to_it",
     ),
     Mutant(
         "a renewal counts for the head that it was made on, not for another writer's",
-        [("renew", "return same and head.ttl_since <= before.version", "return True")],
+        [("protocol/renew", "return same and head.ttl_since <= before.version", "return True")],
         "test_ttl.py::test_a_renewal_of_another_ttl_is_not_believed",
     ),
     Mutant(
         "an idempotency key is looked for before anything is written",
-        [("propose", "if intent.draft.key else None", "if False else None")],
+        [("protocol/propose", "if intent.draft.key else None", "if False else None")],
         "test_idempotency.py::test_a_key_is_written_once",
     ),
     Mutant(
         "an idempotency key stands for one batch of items",
-        [("propose", "if seen.content != intent.draft.content:", "if False:")],
+        [("protocol/propose", "if seen.content != intent.draft.content:", "if False:")],
         "test_idempotency.py::test_a_key_with_other_items_is_an_error",
     ),
     Mutant(
         "the version expected is the one written on",
-        [("propose", "if expected is not None and expected.version != head.version:", "if False:")],
+        [("protocol/propose", "if expected is not None and expected.version != head.version:", "if False:")],
         "test_idempotency.py::test_of_many_who_expect_the_same_version_one_wins",
     ),
     Mutant(
         "a call that expects a version goes alone",
-        [("lane", "if group and (group[0].alone or self._queue[0].alone):", "if False:")],
+        [("protocol/lane", "if group and (group[0].alone or self._queue[0].alone):", "if False:")],
         "test_idempotency.py::test_an_expected_version_goes_alone",
     ),
     Mutant(
         "nothing is written to a session that is being erased",
-        [("propose", "if known.tombstone is not None and known.tombstone.remains is not None:", "if False:")],
+        [("protocol/propose", "if known.tombstone is not None and known.tombstone.remains is not None:", "if False:")],
         "test_erase.py::test_it_takes_no_writes_while_it_is_erased",
     ),
     Mutant(
         "what is erased is deleted again after the grace",
-        [("erase", "        await self._sweeper.delete(keys)\n        await self._submit", "        await self._submit")],
+        [
+            (
+                "protocol/erase",
+                "        await self._sweeper.delete(keys)\n        await self._submit",
+                "        await self._submit",
+            )
+        ],
         "test_erase.py::test_what_lands_within_the_grace_is_deleted_too",
     ),
     Mutant(
         "a tombstone names what is left to delete until it is deleted",
         [
             (
-                "propose",
+                "protocol/propose",
                 "Tombstone(erased, self._runtime.now(), Remains.of(head))",
                 "Tombstone(erased, self._runtime.now())",
             )
@@ -242,7 +266,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "an erased session that is back is a fork",
-        [("heads", "if after.generation in before.erased:", "if False:")],
+        [("protocol/heads", "if after.generation in before.erased:", "if False:")],
         "test_erase.py::test_an_erasure_that_was_forgotten_is_told",
     ),
     Mutant(
@@ -252,7 +276,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "trimming frees nothing that the index still names",
-        [("sweep", "if ref.name not in named]", "]")],
+        [("protocol/sweep", "if ref.name not in named]", "]")],
         "test_trim.py::test_what_a_later_version_goes_back_to_is_kept",
     ),
     Mutant(
@@ -262,7 +286,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "a log is verified against its hash chain",
-        [("verify", "if self._chain is not None and self._chain != run.chain:", "if False:")],
+        [("protocol/verify", "if self._chain is not None and self._chain != run.chain:", "if False:")],
         "test_verify.py::test_a_segment_forged_with_its_name_is_noticed",
     ),
     Mutant(
@@ -272,17 +296,17 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "a history is said to be taken over once it is",
-        [("propose", "if known.legacy is not None and traits.transactional:", "if known.legacy is not None:")],
+        [("protocol/propose", "if known.legacy is not None and traits.transactional:", "if known.legacy is not None:")],
         "test_faulty.py::test_a_takeover_that_was_torn_is_made_again",
     ),
     Mutant(
         "an eraser ends its own erasure and no later one",
-        [("propose", " or there.erased != intent.erased", "")],
+        [("protocol/propose", " or there.erased != intent.erased", "")],
         "test_erase.py::test_an_eraser_leaves_a_later_erasure_alone",
     ),
     Mutant(
         "the version expected is one of the session that was read",
-        [("propose", "if expected is not None and expected.generation not in (None, head.generation):", "if False:")],
+        [("protocol/propose", "if expected is not None and expected.generation not in (None, head.generation):", "if False:")],
         "test_idempotency.py::test_what_was_read_is_told_from_what_came_after_it",
     ),
 )

@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from model import examples
 
-from eventlog_session.adoption import Legacy, legacy_key, read_legacy
 from eventlog_session.errors import CorruptLog
+from eventlog_session.protocol.adoption import Legacy, legacy_key, read_legacy
 
 KEY = "user:messages"
 ITEM = {"role": "user", "content": "hé \ud800"}

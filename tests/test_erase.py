@@ -21,9 +21,9 @@ from eventlog_session import (
     Store,
     Unavailable,
 )
-from eventlog_session.adoption import legacy_key, legacy_keys
 from eventlog_session.core.keys import Keys
 from eventlog_session.core.tombstone import GENERATIONS, Tombstone
+from eventlog_session.protocol.adoption import legacy_key, legacy_keys
 from eventlog_session.runtime import Runtime
 from eventlog_session.stores.base import Put
 from eventlog_session.testing import CountingStore, Fault, FaultyStore, ProfiledStore, Script

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from eventlog_session import CorruptLog, EventLog, ForkDetected, Limits, MemoryStore, OutcomeUnknown, Retry, Unavailable
-from eventlog_session.adoption import legacy_key
+from eventlog_session.protocol.adoption import legacy_key
 from eventlog_session.stores.base import Committed, NotCommitted, Put, Value
 from eventlog_session.testing import PROFILES, Chance, Fault, FaultyStore, ProfiledStore, Script, StoreContract
 from eventlog_session.testing.faulty import APPLICABLE

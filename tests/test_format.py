@@ -33,7 +33,7 @@ from eventlog_session.core.run import Run, frame, unframe
 from eventlog_session.core.tombstone import Remains, Tombstone
 from eventlog_session.errors import CorruptLog, InvalidItem, UnsupportedFormat
 from eventlog_session.limits import Limits
-from eventlog_session.reader import Reader
+from eventlog_session.protocol.reader import Reader
 from eventlog_session.stores.memory import MemoryStore
 
 GOLDEN = Path(__file__).parent / "golden" / "format1.json"

@@ -114,7 +114,7 @@ def test_stores_know_nothing_of_the_format(module: str) -> None:
         ("dapr", {"stores.dapr", "stores.sidecar", "stores.component", "opening"}),
         ("cloudevents", {"exporting"}),
         ("sqlite3", {"stores.sqlite"}),
-        ("cachetools", {"reader"}),
+        ("cachetools", {"protocol.reader"}),
         ("opentelemetry", {"tracing", "telemetry"}),
         ("click", {"cli"}),
         ("rich", {"cli"}),

@@ -31,11 +31,11 @@ from eventlog_session import (
     Unavailable,
     UnsupportedFormat,
 )
-from eventlog_session.adoption import legacy_key
 from eventlog_session.core.events import ADDED, ADOPTED, Event
 from eventlog_session.core.keys import Keys
 from eventlog_session.core.run import frame, unframe
-from eventlog_session.lane import Answer
+from eventlog_session.protocol.adoption import legacy_key
+from eventlog_session.protocol.lane import Answer
 from eventlog_session.stores.base import Committed, NotCommitted, Put, Traits, Value
 from eventlog_session.testing import CountingStore
 

@@ -20,9 +20,9 @@ from dapr.proto import api_v1
 from rig import Rig, free_port
 
 from eventlog_session import EventLog, EventLogSession, Limits, SQLiteStore, StoreRefused, Unavailable
-from eventlog_session.adoption import legacy_key
 from eventlog_session.core.keys import Keys
-from eventlog_session.reader import Reader
+from eventlog_session.protocol.adoption import legacy_key
+from eventlog_session.protocol.reader import Reader
 from eventlog_session.stores import sidecar
 from eventlog_session.stores.base import Committed, NotCommitted, Put, Store, Traits
 from eventlog_session.stores.dapr import DaprStore, Profile, _plain, profile_of

@@ -10,7 +10,7 @@ from opentelemetry import trace
 from staged import Faulty, Time, add, fill, turns
 
 from eventlog_session import EventLog, EventLogError, EventLogSession, Limits, Retry, Unavailable
-from eventlog_session.adoption import legacy_key
+from eventlog_session.protocol.adoption import legacy_key
 from eventlog_session.stores.base import Committed, NotCommitted, Put, Value
 from eventlog_session.testing import CountingStore
 

@@ -11,10 +11,10 @@ from typing import Any
 import orjson
 
 from eventlog_session import Limits, Retry
-from eventlog_session.adoption import legacy_key
 from eventlog_session.core.head import Head
 from eventlog_session.core.keys import Keys
 from eventlog_session.errors import Unavailable
+from eventlog_session.protocol.adoption import legacy_key
 from eventlog_session.stores.base import Committed, NotCommitted, Put, Traits, Value
 from eventlog_session.testing import Chance, Fault, FaultyStore, ProfiledStore
 from eventlog_session.testing.profiles import BORN_TWICE, FAILED_OVER

@@ -8,15 +8,15 @@ call: that read learns the etag that the next append needs, and an append then c
 import asyncio
 from dataclasses import dataclass, replace
 
+from ..core.head import Head
+from ..core.keys import Keys
+from ..core.tombstone import Tombstone
+from ..errors import CorruptLog, EventLogError, ForkDetected, UnsupportedFormat
+from ..limits import Limits
+from ..runtime import Runtime
+from ..stores.base import Store, Value
 from .adoption import Legacy, legacy_key, read_legacy
-from .core.head import Head
-from .core.keys import Keys
-from .core.tombstone import Tombstone
-from .errors import CorruptLog, EventLogError, ForkDetected, UnsupportedFormat
-from .limits import Limits
 from .reader import Gone, Reader
-from .runtime import Runtime
-from .stores.base import Store, Value
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .core.head import Head
-from .errors import EventLogError
+from ..core.head import Head
+from ..errors import EventLogError
+from ..runtime import Runtime
+from ..stores.base import Put, Store
 from .reader import Gone, Reader
-from .runtime import Runtime
-from .stores.base import Put, Store
 
 _log = logging.getLogger("eventlog_session")
 _TIMES = 3

@@ -11,16 +11,16 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from .core.advance import link
-from .core.events import Event
-from .core.head import Head, Ref
-from .core.keys import Keys
-from .core.plan import Far
-from .core.run import Run
-from .errors import CorruptLog, UnsupportedFormat
-from .limits import Limits
+from ..core.advance import link
+from ..core.events import Event
+from ..core.head import Head, Ref
+from ..core.keys import Keys
+from ..core.plan import Far
+from ..core.run import Run
+from ..errors import CorruptLog, UnsupportedFormat
+from ..limits import Limits
+from ..stores.base import Store
 from .reader import Gone, Reader, far_of
-from .stores.base import Store
 
 
 @dataclass(slots=True)

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from .core import items as codec
-from .errors import CorruptLog, InvalidItem
+from ..core import items as codec
+from ..errors import CorruptLog, InvalidItem
 
 MARK = b'["eventlog-adopted",1]'
 """Kept under its own key without a ttl: a session that expired after it took over a history does not do so again."""

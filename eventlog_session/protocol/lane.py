@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .core.draft import Draft
-from .limits import Limits
+from ..core.draft import Draft
+from ..limits import Limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,22 +8,22 @@ becomes of a proposal is `commit`'s business. All that can fail for one caller a
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ..core.advance import append, seal
+from ..core.draft import Draft, draft
+from ..core.events import ADOPTED, POPPED, TRIMMED, TRIMMED_BEFORE, Event
+from ..core.head import Head
+from ..core.keys import Keys, mint
+from ..core.run import Run
+from ..core.tombstone import GENERATIONS, Remains, Tombstone
+from ..errors import BeingErased, Conflict, EventLogError, HistoryTrimmed, IdempotencyKeyReused, NoSuchPoint, StoreRefused
+from ..limits import Limits
+from ..runtime import Runtime
+from ..stores.base import Put, Store
 from .adoption import MARK, Legacy
-from .core.advance import append, seal
-from .core.draft import Draft, draft
-from .core.events import ADOPTED, POPPED, TRIMMED, TRIMMED_BEFORE, Event
-from .core.head import Head
-from .core.keys import Keys, mint
-from .core.run import Run
-from .core.tombstone import GENERATIONS, Remains, Tombstone
-from .errors import BeingErased, Conflict, EventLogError, HistoryTrimmed, IdempotencyKeyReused, NoSuchPoint, StoreRefused
 from .heads import Known
 from .lane import Answer, Expected, Intent
-from .limits import Limits
 from .reader import Reader
 from .renew import Renewer, values_expire, values_ttl
-from .runtime import Runtime
-from .stores.base import Put, Store
 from .sweep import Sweeper
 
 _NOBODY = "-"

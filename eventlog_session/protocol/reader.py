@@ -9,18 +9,18 @@ from weakref import WeakKeyDictionary
 import orjson
 from cachetools import LRUCache
 
-from .core import blob
-from .core.events import Event
-from .core.head import Head, Ref, node_refs
-from .core.keys import Keys, digest
-from .core.plan import Far, Loaded, collect, locate, plan, version_at
-from .core.run import Run
-from .core.trim import Trimmed, needed, without
-from .errors import CorruptLog, HistoryTrimmed, UnsupportedFormat
-from .limits import Limits
-from .runtime import Runtime
-from .stores.base import Store
-from .telemetry import Metered, Telemetry
+from ..core import blob
+from ..core.events import Event
+from ..core.head import Head, Ref, node_refs
+from ..core.keys import Keys, digest
+from ..core.plan import Far, Loaded, collect, locate, plan, version_at
+from ..core.run import Run
+from ..core.trim import Trimmed, needed, without
+from ..errors import CorruptLog, HistoryTrimmed, UnsupportedFormat
+from ..limits import Limits
+from ..runtime import Runtime
+from ..stores.base import Store
+from ..telemetry import Metered, Telemetry
 
 _PAGES_AT_ONCE: Final = 4
 _SINGLY_AT_ONCE: Final = 16

@@ -9,16 +9,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Sequence
 
+from ..core.draft import Draft
+from ..core.head import Head, Ref
+from ..core.keys import Keys
+from ..core.run import Run
+from ..core.tombstone import events_of
+from ..errors import EventLogError
+from ..limits import Limits
+from ..stores.base import Put, Store
 from .adoption import MARK
-from .core.draft import Draft
-from .core.head import Head, Ref
-from .core.keys import Keys
-from .core.run import Run
-from .core.tombstone import events_of
-from .errors import EventLogError
-from .limits import Limits
 from .reader import Gone, Reader
-from .stores.base import Put, Store
 
 _log = logging.getLogger("eventlog_session")
 

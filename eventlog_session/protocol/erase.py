@@ -11,14 +11,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from math import inf
 
+from ..core.keys import Keys
+from ..core.tombstone import Remains, Tombstone
+from ..errors import BeingErased, Unavailable
+from ..runtime import Runtime
 from .adoption import legacy_keys
-from .core.keys import Keys
-from .core.tombstone import Remains, Tombstone
-from .errors import BeingErased, Unavailable
 from .heads import Heads
 from .lane import Answer, Intent
 from .reader import Reader
-from .runtime import Runtime
 from .sweep import Sweeper
 
 

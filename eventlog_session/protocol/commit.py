@@ -16,19 +16,19 @@ No error text or code decides anything. Back-off comes before reading the head, 
 from collections.abc import Mapping, Sequence
 from itertools import count
 
-from .core.head import Head
-from .core.keys import Keys
-from .errors import Conflict, CorruptLog, EventLogError, ForkDetected, OutcomeUnknown, Unavailable
+from ..core.head import Head
+from ..core.keys import Keys
+from ..errors import Conflict, CorruptLog, EventLogError, ForkDetected, OutcomeUnknown, Unavailable
+from ..retry import Patience, Retry
+from ..runtime import Runtime
+from ..stores.base import Committed, NotCommitted, Put, Store
+from ..telemetry import Telemetry
 from .heads import Heads, Known
 from .lane import Answer, Intent
 from .propose import Proposal, Proposer
 from .reader import Gone, Reader
 from .renew import Renewer
-from .retry import Patience, Retry
-from .runtime import Runtime
-from .stores.base import Committed, NotCommitted, Put, Store
 from .sweep import Sweeper
-from .telemetry import Telemetry
 
 
 class Committer:
