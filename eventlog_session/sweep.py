@@ -73,14 +73,16 @@ class Sweeper:
         """
         Say that a `DaprSession`'s history was taken over, where the commit that did so could not say it.
 
-        Where there are no transactions the mark could be there without the head, and then the history would read as gone.
+        Where there are no transactions the mark could be there without the head, and then the history would read as gone. So it
+        could where a head without events is created first: a commit may be refused for it, and its values stay.
         """
         task = asyncio.create_task(self._quietly(self._mark()), name="eventlog: mark the takeover")
         self._aside.add(task)
         task.add_done_callback(self._aside.discard)
 
     async def _mark(self) -> None:
-        if not (await self._store.traits()).transactional:
+        traits = await self._store.traits()
+        if not (traits.transactional and traits.atomic_create):
             await self._store.put_many([Put(self._keys.adopted, MARK)])
 
     async def empty(self, head: Head) -> None:
