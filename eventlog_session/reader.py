@@ -139,7 +139,7 @@ class Reader:
         keys = [(want, key) for want in wanted for key in self._keys_of(want)]
         by_key = {key: want for want, key in keys}
         for page in self._limits.pages((key, want.size // max(1, getattr(want, "parts", 1))) for want, key in keys):
-            found = await self._store.get_many(page)
+            found = await self.stored(page)
             await use({key: found[key] if key in found else _gone(key) for key in page})
             segments = [(ref, found[key]) for key in page if isinstance(ref := by_key[key], Ref) and not ref.level]
             await self._pages([far for ref, value in segments for far in far_of(self.decoded(ref, [value]))], use)
