@@ -100,8 +100,38 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "nothing to do is said of a head read within the call",
-        [("commit", "if proposal.idle and not fresh:", "if False:")],
+        [("commit", "if (proposal.idle or proposal", "if (False and proposal.idle or proposal")],
         "simulation redis 500",
+    ),
+    Mutant(
+        "an erasure decides on a head read within the call",
+        [("commit", "proposal.tombstone is not None) and not fresh:", "False) and not fresh:")],
+        "test_erase.py::test_who_slept_through_an_erasure_erases_what_came_after",
+    ),
+    Mutant(
+        "nobody goes back to what was trimmed",
+        [("propose", "if 0 < event.base < head.floor:", "if False:")],
+        "simulation plain 500",
+    ),
+    Mutant(
+        "a key that was written is not written again",
+        [("propose", "if intent.draft.key else None", "if False else None")],
+        "simulation sql 100",
+    ),
+    Mutant(
+        "who expects a version is not written on another",
+        [("propose", "if intent.expected not in (None, head.version):", "if False:")],
+        "simulation sql 100",
+    ),
+    Mutant(
+        "a doubt is resolved as not written only once nothing can land any more",
+        [("commit", 'if head.version == unknown.base and head.generation in ("", unknown.generation):', "if False:")],
+        "test_idempotency.py::test_doubt_is_resolved_later",
+    ),
+    Mutant(
+        "what a bulk read leaves out is asked for by itself before it is taken for gone",
+        [("reader", "        await self._reread([key for key in keys if key not in found], found)", "        pass")],
+        "simulation plain 500",
     ),
     Mutant(
         "a session that began anew is not the old one, nor a fork of it",
