@@ -114,16 +114,6 @@ MUTANTS: Sequence[Mutant] = (
         "simulation plain 500",
     ),
     Mutant(
-        "a key that was written is not written again",
-        [("propose", "if intent.draft.key else None", "if False else None")],
-        "simulation sql 100",
-    ),
-    Mutant(
-        "who expects a version is not written on another",
-        [("propose", "if intent.expected not in (None, head.version):", "if False:")],
-        "simulation sql 100",
-    ),
-    Mutant(
         "a doubt is resolved as not written only once nothing can land any more",
         [("commit", 'if head.version == unknown.base and head.generation in ("", unknown.generation):', "if False:")],
         "test_idempotency.py::test_doubt_is_resolved_later",
@@ -181,7 +171,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "a bulk read with holes is read again before it is called damage",
-        [("reader", "        await self._reread([", "        ([")],
+        [("reader", "        await self._reread([key for keys in wanted", "        ([key for keys in wanted")],
         "simulation plain 300",
     ),
     Mutant(
@@ -232,7 +222,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "an idempotency key is looked for before anything is written",
         [("propose", "if intent.draft.key else None", "if False else None")],
-        "test_idempotency.py::test_a_key_is_written_once",
+        "simulation sql 100",
     ),
     Mutant(
         "an idempotency key stands for one batch of items",
@@ -242,7 +232,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "the version expected is the one written on",
         [("propose", "if intent.expected not in (None, head.version):", "if False:")],
-        "test_idempotency.py::test_of_many_who_expect_the_same_version_one_wins",
+        "simulation sql 100",
     ),
     Mutant(
         "a call that expects a version goes alone",
@@ -302,7 +292,13 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "a history is said to be taken over once it is",
-        [("propose", "if known.legacy is not None and traits.transactional:", "if known.legacy is not None:")],
+        [
+            (
+                "propose",
+                "if known.legacy is not None and traits.transactional and traits.atomic_create:",
+                "if known.legacy is not None:",
+            )
+        ],
         "test_faulty.py::test_a_takeover_that_was_torn_is_made_again",
     ),
 )
