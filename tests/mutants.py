@@ -116,6 +116,32 @@ MUTANTS: Sequence[Mutant] = (
         "simulation redis 500",
     ),
     Mutant(
+        "an erasure decides on a head read within the call",
+        [("protocol/commit", "proposal.tombstone is not None) and not fresh:", "False) and not fresh:")],
+        "test_erase.py::test_who_slept_through_an_erasure_erases_what_came_after",
+    ),
+    Mutant(
+        "nobody goes back to what was trimmed",
+        [("protocol/propose", "if 0 < event.base < head.floor:", "if False:")],
+        "simulation plain 500",
+    ),
+    Mutant(
+        "a doubt is resolved as not written only once nothing can land any more",
+        [
+            (
+                "protocol/commit",
+                'if expired or (head.version == unknown.base and head.generation in ("", unknown.generation)):',
+                "if False:",
+            )
+        ],
+        "test_idempotency.py::test_doubt_is_resolved_later",
+    ),
+    Mutant(
+        "what a bulk read leaves out is asked for by itself before it is taken for gone",
+        [("protocol/reader", "        await self._reread([key for key in keys if key not in found], found)", "        pass")],
+        "simulation plain 500",
+    ),
+    Mutant(
         "a session that began anew is not the old one, nor a fork of it",
         [("protocol/heads", "if after.generation != before.generation:", "if False:")],
         "test_ttl.py::test_an_expired_session_is_no_fork",
@@ -296,7 +322,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "a history is said to be taken over once it is",
-        [("protocol/propose", "if known.legacy is not None and traits.transactional:", "if known.legacy is not None:")],
+        [("protocol/propose", "if known.legacy is not None and traits.transactional and", "if known.legacy is not None and")],
         "test_faulty.py::test_a_takeover_that_was_torn_is_made_again",
     ),
     Mutant(

@@ -18,12 +18,20 @@ import pytest
 from simulation.campaign import campaign, report
 from simulation.history import Call, Violated
 from simulation.judge import check
+from simulation.ledger import Epoch
 from simulation.left import Log
 from simulation.loop import Stuck, VirtualLoop
 from simulation.schedule import PROFILES, run
 
-from eventlog_session.core.events import ADDED, CLEARED, POPPED, REWOUND, Event
-from eventlog_session.errors import Conflict, ForkDetected, OutcomeUnknown
+from eventlog_session.core.events import ADDED, CLEARED, POPPED, REWOUND, TRIMMED, TRIMMED_BEFORE, Event
+from eventlog_session.errors import (
+    BeingErased,
+    Conflict,
+    ForkDetected,
+    HistoryTrimmed,
+    IdempotencyKeyReused,
+    OutcomeUnknown,
+)
 
 SCHEDULES = max(2500, int(os.environ.get("EVENTLOG_SCHEDULES", "0")))
 """Fewer would not have everything happen that can."""
@@ -51,7 +59,9 @@ def test_what_was_acknowledged_is_there_once(capsys: pytest.CaptureFixture[str])
         counts = summary.counts[profile]
         for fate in ("acknowledged", "not written", "unknown: written", "unknown: absent", "cancelled: absent"):
             assert counts[fate], f"{profile}: nothing was {fate}"
-        assert counts["acknowledged"] > counts.total() / 4
+        for kind in ("key: repeated", "key: reused", "expected: acknowledged", "trimmed", "verify", "erase", "resolve: absent"):
+            assert counts[kind], f"{profile}: {kind} never was"
+        assert counts["acknowledged"] > counts.total() / 5
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -83,22 +93,23 @@ A, B = ({"name": "a"}, False), ({"name": "b"}, True)
 
 
 def _log() -> Log:
-    """A log of five versions: a added, b added, one popped, cleared, gone back to version 2."""
+    """A log of six versions: a added, b added, one popped, cleared, gone back to version 2, trimmed before that."""
     events = [
         Event("id-1", ADDED, 0, count=1),
         Event("id-2", ADDED, 0, count=1),
         Event("id-3", POPPED, 0, pops=1),
         Event("id-4", CLEARED, 0, base=0),
         Event("id-5", REWOUND, 0, base=2),
+        Event("id-6", TRIMMED, 0, extensions={TRIMMED_BEFORE: "2"}),
     ]
-    return Log([None, "x-1", "x-2", "y-1", "x-3", "y-2"], events, [[], [A], [A, B], [A], [], [A, B]])
+    return Log([None, "x-1", "x-2", "y-1", "x-3", "y-2", "x-4"], events, [[], [A], [A, B], [A], [], [A, B], [A, B]])
 
 
 def _calls() -> dict[str, Call]:
     """What was called and answered to get there, one call after the other; and reads."""
     calls = [
         Call("x", "add", "x-1", 1, items=[A], ended=2, version=1),
-        Call("x", "add", "x-2", 3, items=[B], ended=4, version=2),
+        Call("x", "add", "x-2", 3, items=[B], key="x-2", ended=4, version=2),
         Call("y", "pop", "y-1", 5, ended=6, version=3, found=[B]),
         Call("x", "clear", "x-3", 7, ended=8, version=4),
         Call("y", "pop", "empty", 9, ended=10),
@@ -107,12 +118,29 @@ def _calls() -> dict[str, Call]:
         Call("y", "read", "past", 15, target=3, need=1, ended=16, version=3, found=[A]),
         Call("x", "add", "refused", 17, items=[A], ended=18, error=Conflict("lost")),
         Call("x", "add", "unheard", 19, items=[A]),
+        Call("x", "trim", "x-4", 20, target=2, ended=21, version=6),
+        Call("y", "add", "again", 22, items=[B], key="x-2", ended=23, version=2),
+        Call("y", "add", "reused", 24, items=[A], key="x-2", other=True, ended=25, error=IdempotencyKeyReused("other")),
+        Call("y", "pop", "late", 26, expected=5, ended=27, error=Conflict("at 6")),
+        Call("y", "resolve", "lost", 28, doubt=OutcomeUnknown("?", event_ids=("id-9",)), ended=29),
+        Call("y", "resolve", "stood", 30, doubt=OutcomeUnknown("?", event_ids=("id-2",)), ended=31, version=2),
+        Call("x", "verify", "sound", 32, ended=33, version=6),
+        Call(
+            "x",
+            "walk",
+            "walked",
+            34,
+            ended=35,
+            version=6,
+            found=[(name, False) for name in ("x-2", "y-1", "x-3", "y-2", "x-4")],
+        ),
+        Call("x", "read", "given up", 36, target=1, ended=37, error=HistoryTrimmed("from 2")),
     ]
     return {call.name: call for call in calls}
 
 
 def _judge(calls: dict[str, Call], log: Log, **how: bool) -> None:
-    sent = {"id-1": 1, "id-2": 3, "id-3": 5, "id-4": 7, "id-5": 11}
+    sent = {"id-1": 1, "id-2": 3, "id-3": 5, "id-4": 7, "id-5": 11, "id-6": 20}
     check(list(calls.values()), [log], sent, left=[], **{"forgot": False, **how}, alive={"x", "y"})
 
 
@@ -141,6 +169,21 @@ def test_the_judge_accepts_what_is_right() -> None:
         ("y-2", {"began": 1, "ended": 2}, "before what had ended"),
         ("y-2", {"began": 9, "ended": 10, "error": asyncio.CancelledError()}, "sent after"),
         ("refused", {"error": ForkDetected("fork")}, "the store never forgot"),
+        ("again", {"version": 7}, "acknowledged as 7, and in the log at 2"),
+        ("again", {"key": None}, "acknowledged, and not in the log"),
+        ("again", {"error": IdempotencyKeyReused("other")}, "the key never came with other items"),
+        ("again", {"began": 0, "ended": 2}, "acknowledged before it was sent"),
+        ("x-2", {"expected": 0}, "expected to follow 0"),
+        ("late", {"expected": 6}, "stood at what was expected all the time"),
+        ("lost", {"doubt": OutcomeUnknown("?", event_ids=("id-2",))}, "said not to be written, and in the log"),
+        ("stood", {"version": 3}, "said to be written, and not there"),
+        ("sound", {"found": [("some key", True)]}, "nothing was ever amiss"),
+        ("x-4", {"target": 3}, "another event"),
+        ("walked", {"found": [("y-2", False), ("x-4", False)]}, "began at 5"),
+        ("given up", {"target": 2}, "it was not trimmed"),
+        ("given up", {"error": None, "version": 1, "found": [A]}, "read what had been trimmed"),
+        ("refused", {"error": BeingErased("wait")}, "nobody was erasing it"),
+        ("sound", {"kind": "erase"}, "there was something to erase"),
     ],
 )
 def test_the_judge_says_no(name: str, change: dict[str, object], said: str) -> None:
@@ -153,7 +196,11 @@ def test_the_judge_says_no(name: str, change: dict[str, object], said: str) -> N
 
 @pytest.mark.parametrize(
     ("names", "said"),
-    [(["x-1", "x-2", "y-1", "x-3", "x-1"], "in the log twice"), (["x-1", "x-2", "y-1", "x-3", "nobody"], "never called")],
+    [
+        (["x-1", "x-2", "y-1", "x-3", "x-1", "x-4"], "in the log twice"),
+        (["x-1", "x-2", "y-1", "x-3", "again", "x-4"], "in the log twice"),
+        (["x-1", "x-2", "y-1", "x-3", "nobody", "x-4"], "never called"),
+    ],
 )
 def test_nothing_is_in_the_log_twice_or_from_nowhere(names: list[str], said: str) -> None:
     """An event is one call's, and a call has one event."""
@@ -167,12 +214,29 @@ def test_who_knew_is_told() -> None:
     calls, log = _calls(), _log()
     lost = Call("x", "add", "x-9", 1, items=[A], ended=2, version=9)
     with pytest.raises(Violated, match="acknowledged, and not in the log"):
-        _judge({**calls, "lost": lost}, log, forgot=True)
+        _judge({**calls, "gone": lost}, log, forgot=True)
     told = Call("x", "read", "told", 20, ended=21, error=ForkDetected("fork"))
-    _judge({**calls, "lost": lost, "told": told}, log, forgot=True)
+    _judge({**calls, "gone": lost, "told": told}, log, forgot=True)
     other = Call("y", "read", "told", 20, ended=21, error=ForkDetected("fork"))
     with pytest.raises(Violated, match="acknowledged, and not in the log"):
-        _judge({**calls, "lost": lost, "told": other}, log, forgot=True)
+        _judge({**calls, "gone": lost, "told": other}, log, forgot=True)
+
+
+def test_what_was_erased_is_another_log() -> None:
+    """What was called before is in the one, what was called after in the other, and nothing of the one is seen again."""
+    calls, old = _calls(), _log()
+    old.until = 40
+    new = replace(Log.of([]), epoch=Epoch(since=40, erased=42))
+    after = [Call("y", "erase", "erased", 39, ended=43), Call("x", "read", "nothing", 44, ended=45, version=0)]
+    how: dict[str, Any] = {"left": [], "forgot": False, "alive": {"x", "y"}}
+    sent = {f"id-{number}": call.began for number, call in enumerate([calls[name] for name in old.names[1:] if name], 1)}
+    check([*calls.values(), *after], [old, new], sent, **how)
+    seen = Call("x", "read", "seen", 46, ended=47, version=6, found=[A, B])
+    with pytest.raises(Violated, match="read otherwise"):
+        check([*calls.values(), *after, seen], [old, new], sent, **how)
+    undone = replace(new, epoch=Epoch(since=40, erased=None))
+    with pytest.raises(Violated, match="the erasure was not done"):
+        check([*calls.values(), *after], [old, undone], sent, **how)
 
 
 async def _wait_for_nobody() -> None:

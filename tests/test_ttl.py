@@ -224,6 +224,19 @@ async def test_a_longer_ttl_renews_first(time: Time, session_id: str) -> None:
     assert await whole(plain, session_id, runtime=time.runtime()) == []
 
 
+async def test_a_bulk_read_with_holes_renews_everything(time: Time, session_id: str) -> None:
+    """What it leaves out is there when it is asked for by itself, and is no damage."""
+    plain = MemoryStore(clock=time.clock)
+    log = EventLog(plain, session_id, runtime=time.runtime())
+    await add(log, noise(1, 30_000), ttl=100)
+    await fill(log, 400, size=100)
+    await quiet(log)
+    holes = FaultyStore(plain, Script(get_many=[Fault.HOLES, Fault.STALE] * 50))
+    await add(EventLog(holes, session_id, runtime=time.runtime()), "longer", ttl=1000)
+    assert holes.injected[Fault.HOLES]
+    assert min(ends(plain).values()) >= time.now + 1000
+
+
 async def test_a_ttl_that_comes_late_is_for_everything(time: Time, session_id: str) -> None:
     """Values written without a ttl are given one when the session is: an expired session leaves no history behind."""
     plain = MemoryStore(clock=time.clock)

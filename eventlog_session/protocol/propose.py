@@ -189,7 +189,7 @@ class Proposer:
         ttl = values_ttl(head.ttl)
         values = [Put(self._keys.event(one.event.id), one.value, ttl) for one in drafts]
         values += [Put(key, value, ttl) for key, value in puts.items()]
-        if known.legacy is not None and traits.transactional:
+        if known.legacy is not None and traits.transactional and traits.atomic_create:  # else see `Sweeper.mark_adopted`
             values.append(Put(self._keys.adopted, MARK))
         named = [intent.parts_expire for intent in answers]  # earlier than what follows, if written for an attempt before
         if puts or head.trash or any(one.far for one in drafts):

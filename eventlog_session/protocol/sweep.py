@@ -69,7 +69,8 @@ class Sweeper:
         """
         Say that a `DaprSession`'s history was taken over, where the commit that did so could not say it.
 
-        Where there are no transactions the mark could be there without the head, and then the history would read as gone.
+        Where there are no transactions the mark could be there without the head, and then the history would read as gone. So it
+        could where a head without events is created first: a commit may be refused for it, and its values stay.
         """
         self._do_aside(self._mark(), "eventlog: mark the takeover")
 
@@ -79,7 +80,8 @@ class Sweeper:
         task.add_done_callback(self._aside.discard)
 
     async def _mark(self) -> None:
-        if not (await self._store.traits()).transactional:
+        traits = await self._store.traits()
+        if not (traits.transactional and traits.atomic_create):
             await self._store.put_many([Put(self._keys.adopted, MARK)])
 
     async def empty(self, head: Head) -> None:
