@@ -115,6 +115,25 @@ async def test_what_was_trimmed_is_not_gone_back_to(plain: MemoryStore, session_
     assert len((await log.read()).items) == 2
 
 
+async def test_a_second_trim_steps_over_what_the_first_one_freed(plain: MemoryStore, session_id: str) -> None:
+    """Nodes whose items were all popped again are holes then, between what is kept: there is nothing of them to read."""
+    log = EventLog(plain, session_id, limits=SMALL)
+    await fill(log, 400, size=60)
+    for _ in range(400):
+        await log.pop()
+    await fill(log, 20, size=60)
+    await log.trim(810)
+    await log.settle()
+    assert any(ref.hole and ref.level for ref in (await log.head()).index)
+    await fill(log, 20, size=60)
+    before = (await log.read()).items
+    assert (await log.trim(830)).version is not None
+    await log.settle()
+    fresh = EventLog(CountingStore(plain), session_id, limits=SMALL)
+    assert (await fresh.read()).items == before
+    assert (await fresh.verify()).sound
+
+
 async def test_a_point_in_time(time: Time, session_id: str) -> None:
     """The version that stood at that moment is the oldest kept; a moment before it is refused."""
     plain = MemoryStore(clock=time.clock)

@@ -65,7 +65,8 @@ def _reach(head: Head, loaded: Loaded, version: int, kept: MutableSet[int]) -> d
             jumped = cursor.version != place.first - 1
             continue
         base, pops, adds = place.summary
-        if place.level or cursor.version != place.last or (base is not None and base >= place.first):
+        inside = cursor.version != place.last or (base is not None and base >= place.first)
+        if not place.hole and (place.level or inside):
             return {place.name: place}
         if jumped or cursor.skip < adds:
             kept.add(place.first)
