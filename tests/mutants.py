@@ -322,7 +322,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "a history is said to be taken over once it is",
-        [("protocol/propose", "if known.legacy is not None and traits.transactional and", "if known.legacy is not None and")],
+        [("protocol/propose", "known.legacy is not None and traits.transactional and traits.atomic_create:", "known.legacy:")],
         "test_faulty.py::test_a_takeover_that_was_torn_is_made_again",
     ),
     Mutant(
