@@ -49,7 +49,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "committed is what stands at the versions it was to take",
-        [("protocol/commit", "if await self._stands(proposal, found):", "if found.head.version > base.head.version:")],
+        [("protocol/commit", "if sent and await self._stands(proposal, found):", "if found.head.version > base.head.version:")],
         "simulation sql 200",
     ),
     Mutant(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -250,6 +251,26 @@ async def test_a_doubtful_trim_is_settled(word: str, session_id: str, time: Time
     await log.settle()
     assert [event.kind async for _, _, event in log.events()] == ["c", "t"]
     assert (await log.verify()).sound
+
+
+async def test_what_was_never_sent_is_not_looked_for_in_what_was_trimmed(session_id: str, time: Time) -> None:
+    """An add that did not leave, while others went on and trimmed the version that was its to take: it is added after them."""
+    plain = Faulty()
+    limits = replace(SMALL, recent_ids=0)
+    log, other = (EventLog(store, session_id, limits=limits, runtime=time.runtime()) for store in (plain, CountingStore(plain)))
+    await add(log, "first")
+    await log.settle()
+
+    async def meanwhile() -> None:
+        await fill(other, 150, size=60)
+        await other.clear()
+        await other.trim(152)
+        await other.settle()
+
+    plain.plan.append("unsent")
+    plain.meanwhile = meanwhile
+    assert await add(log, "last") == 154
+    assert await whole(plain, session_id, limits=limits) == ["last"]
 
 
 async def test_an_erasure_after_a_trim_leaves_nothing(session_id: str) -> None:

@@ -128,7 +128,7 @@ class Committer:
                 if isinstance(outcome, NotCommitted) or attempt:
                     await patience.back_off()
                 found = await self._heads.fresh()
-                if await self._stands(proposal, found):
+                if sent and await self._stands(proposal, found):
                     if isinstance(outcome, NotCommitted):
                         self._telemetry.count("resolutions")
                     break
