@@ -399,6 +399,26 @@ class _Gate:
             await self.open.wait()
 
 
+@pytest.mark.parametrize("events", [1, 3])
+async def test_a_commit_over_what_another_call_has_read_is_a_fork(events: int, session_id: str) -> None:
+    """The store forgets what was read and gives its etag again, and a commit under way lands on it: the next call is told."""
+    inner = ProfiledStore("redis")
+    gate = _Gate(FaultyStore(inner))
+    log = EventLog(gate, session_id)
+    await add(log, "a")
+    gate.closed = "commit"
+    adds = asyncio.gather(*(add(log, n) for n in range(events)))
+    await gate.reached.wait()
+    await add(EventLog(inner, session_id), "b")
+    assert (await log.read()).items == ["a", "b"]
+    inner.fail_over(1)
+    gate.open.set()
+    assert await adds == list(range(2, 2 + events))
+    with pytest.raises(ForkDetected, match="version 2 was made twice"):
+        await log.read()
+    assert (await log.read()).items == ["a", *range(events)]
+
+
 async def test_what_a_slow_read_saw_is_remembered(session_id: str) -> None:
     """It saw version 1 while a quicker one saw that there is no session yet: if version 1 vanishes now, that is a fork."""
     inner = ProfiledStore("sql")

@@ -132,12 +132,13 @@ class Heads:
         """
         Remember the head that was just committed; learn its etag in the background if the store did not tell it.
 
-        If another call has seen another event at its version meanwhile, the store went back and gave the same etag again.
+        If another call has seen another event at one of its versions, the store went back and gave the same etag again.
         """
-        seen, version = self._known, known.head.version
-        if seen is not None and seen.head.generation == known.head.generation and seen.head.version >= version:
-            there = seen.head.recent_id(version)
-            if there and there != known.head.recent_id(version):
+        seen = self._known
+        if seen is not None and seen.head.generation == known.head.generation:
+            version = min(seen.head.version, known.head.version)
+            there, ours = seen.head.recent_id(version), known.head.recent_id(version)
+            if there and ours and there != ours:
                 self._fork = ForkDetected(f"{self._keys.head}: version {version} was made twice; the store forgot")
         self._known = known
         if known.etag is None:
