@@ -2,9 +2,9 @@
 How a head moves on: one event appended, the tail sealed, the index rolled up. All pure; the caller writes what comes back.
 
 Sealing has two steps, since a tail is rewritten by every append and a segment is read by every cold reader: the raw tail is
-kept small (8 KiB) and is merged, compressed, into the run that the head carries; only when that is full (10 KiB compressed,
-about 110 items of 330 B) does it become a segment under its own key. So a segment holds three to five tails, and until then
-a cold read needs no second trip. Whatever is sealed was committed before, so losing the race with it is harmless.
+kept small (8 KiB) and is merged, compressed, into the run that the head carries; only when that is full (12 KiB compressed)
+does it become a segment under its own key. So a segment holds three to five tails, and until then, for about 110 items of
+330 B, a cold read needs no second trip. Whatever is sealed was committed before, so losing the race with it is harmless.
 """
 
 from collections.abc import Iterable, Sequence
@@ -76,7 +76,7 @@ def seal(head: Head, keys: Keys, limits: Limits, *, binary: bool) -> Sealed:
     if len(carried.frame) > limits.carried_bytes:  # a tail that alone is too much to carry
         full.append(carried)
     kept = None if carried in full else carried
-    segments = [(*_segment(one, binary), one.run) for one in full]
+    segments = [(*segment(one.run, one.frame, binary=binary), one.run) for one in full]
     index, nodes = _roll_up((*head.index, *(ref for ref, _, _ in segments)), limits, binary)
     moved = replace(
         head,
@@ -96,10 +96,9 @@ def _recent(recent: str, full: Iterable[Carried], kept: Carried | None, ids: int
     return (recent + "".join(one.run.ids for one in full))[-room:] if room else ""
 
 
-def _segment(carried: Carried, binary: bool) -> tuple[Ref, bytes]:
-    """Return the reference to a carried run as a segment, and its stored bytes."""
-    run = carried.run
-    value = blob.to_value(carried.frame, binary=binary)
+def segment(run: Run, frame: bytes, *, binary: bool) -> tuple[Ref, bytes]:
+    """Return the reference to *run*, compressed to *frame*, as a segment, and its stored bytes."""
+    value = blob.to_value(frame, binary=binary)
     base, pops, adds = run.summary()
     began, ended, length = run.committed(run.first), run.committed(run.last), run.lengths()[-1]
     oldest = run.oldest_base()

@@ -8,11 +8,12 @@ becomes of a proposal is `commit`'s business. All that can fail for one caller a
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..core.advance import append, seal
+from ..core.advance import Sealed, append, seal
 from ..core.draft import Draft, draft
 from ..core.events import ADOPTED, POPPED, TRIMMED, TRIMMED_BEFORE, Event
 from ..core.head import Head
 from ..core.keys import Keys, mint
+from ..core.merge import merge, mergeable
 from ..core.run import Run
 from ..core.tombstone import GENERATIONS, Remains, Tombstone
 from ..errors import BeingErased, Conflict, EventLogError, HistoryTrimmed, IdempotencyKeyReused, NoSuchPoint, StoreRefused
@@ -185,7 +186,9 @@ class Proposer:
         """Return the commit that turns *known* into *head*, with everything that has to be written."""
         traits = await self._store.traits()
         head = replace(head, generation=head.generation or mint(self._runtime.random_bytes(10)))
-        head, puts, runs = seal(head, self._keys, self._limits, binary=traits.keeps_bytes)
+        if self._sweeper.emptied(head):
+            head = replace(head, trash=())
+        head, puts, runs = self._sealed(head, binary=traits.keeps_bytes)
         ttl = values_ttl(head.ttl)
         values = [Put(self._keys.event(one.event.id), one.value, ttl) for one in drafts]
         values += [Put(key, value, ttl) for key, value in puts.items()]
@@ -197,7 +200,6 @@ class Proposer:
         head = replace(
             head,
             swept=max(head.swept, self._sweeper.upto(head)),
-            trash=() if self._sweeper.emptied(head) else head.trash,
             values_expire=min(
                 (time for time in (await self._renewer.reach(known.head, head.ttl), *named) if time is not None), default=None
             ),
@@ -205,6 +207,18 @@ class Proposer:
         ids = tuple(one.event.id for one in drafts)
         lingering = None if head.ttl is None else head.ttl + self._limits.stray
         return Proposal(known, head, Put(self._keys.head, head.to_bytes(), lingering), answers, ids, values, runs)
+
+    def _sealed(self, head: Head, *, binary: bool) -> Sealed:
+        """Return *head* with its tail within the limits and its segments merged, if there are any to be."""
+        sealed = seal(head, self._keys, self._limits, binary=binary)
+        if not sealed.puts or head.trash:  # another's leftovers first: a head remembers those of one
+            return sealed
+        at_hand = self._reader.at_hand()
+        refs = mergeable(sealed.head.index, at_hand, self._limits)
+        if not refs:
+            return sealed
+        merged = merge(sealed.head, refs, at_hand, self._keys, binary=binary)
+        return Sealed(merged.head, sealed.puts | merged.puts, sealed.runs | merged.runs)
 
     def _tombstone(self, known: Known, intent: Intent) -> Proposal:
         """Return the proposal to put a tombstone in the place of *known*, or one without what is left to delete."""

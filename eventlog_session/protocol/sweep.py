@@ -7,6 +7,7 @@ of the second the index as it was before, so that whoever seals next goes on whe
 
 import asyncio
 import logging
+from bisect import bisect_right
 from collections.abc import Awaitable, Iterable, Sequence
 
 from ..core.draft import Draft
@@ -88,8 +89,11 @@ class Sweeper:
         """Delete what *head*'s trash names and its index does not. Raises Gone or CorruptLog."""
         if self.emptied(head):
             return
-        named = {ref.name for ref in await self._reader.tree(head.index)}
-        await self.free([ref for ref in await self._reader.tree(head.trash, faults={}) if ref.name not in named])
+        live = {ref.name: ref for ref in await self._reader.tree(head.index)}
+        gone = [ref for ref in await self._reader.tree(head.trash, faults={}) if ref.name not in live]
+        merged = within(gone, [ref for ref in live.values() if not ref.level])
+        await self.delete(self._keys.segment(ref.name) for ref in merged)
+        await self.free([ref for ref in gone if ref not in merged])
         self._emptied = head.trash
 
     async def free(self, refs: Sequence[Ref]) -> list[str]:
@@ -127,7 +131,7 @@ class Sweeper:
         while version < sealed:
             place = await self._reader.place_of(head, version + 1)
             if isinstance(place, Run):
-                await self.delete(self._keys.event(event_id) for event_id in inline_ids(place))
+                await self.delete(self._keys.event(event_id) for event_id in inline_ids(place, version))
             version = place.last
             self._upto = head.generation, version
 
@@ -138,6 +142,18 @@ class Sweeper:
             _log.debug("redundant keys are left for the next sweep: %s", type(error).__name__)
 
 
-def inline_ids(run: Run) -> list[str]:
-    """Return the ids of the events in *run* that are not read from their own keys."""
-    return [run.id_of(run.first + place) for place in range(len(run)) if "f" not in run.odd.get(place, ())]
+def inline_ids(run: Run, after: int) -> list[str]:
+    """Return the ids of the events in *run* that are not read from their own keys, of those after a version."""
+    places = range(max(0, after + 1 - run.first), len(run))
+    return [run.id_of(run.first + place) for place in places if "f" not in run.odd.get(place, ())]
+
+
+def within(gone: Iterable[Ref], live: Iterable[Ref]) -> set[Ref]:
+    """Return the segments among *gone* whose events stand in a *live* one: merged away, and not given up."""
+    ordered = sorted(live, key=lambda ref: ref.first)
+    held: set[Ref] = set()
+    for ref in gone:
+        place = bisect_right(ordered, ref.first, key=lambda one: one.first) - 1
+        if not ref.level and place >= 0 and ref.first <= ordered[place].last:
+            held.add(ref)
+    return held

@@ -120,6 +120,7 @@ def _limits(random: Random) -> Limits:
         index_segments=random.randint(4, 6),
         index_nodes=random.randint(4, 5),
         cache_bytes=random.choice((1, 5_000, 1 << 20)),
+        merge_bytes=random.choice(((), (1500,), (1000, 4000), (700, 2000, 9000))),
     )
 
 

@@ -1,0 +1,61 @@
+"""
+Merging segments as a log grows, so that a full read asks for a dozen values and not for one each eighty items.
+
+Sealing makes segments of about 12 KiB, since the head carries one until it is full. Small ones next to each other become one
+of 64 KiB, and those one of 256 KiB, as in a log-structured merge tree with tiers by size. Each byte is written three times
+at most. A commit that seals does it, once at most, and only if its writer has the segments in memory, since it wrote or read
+them: no append waits for a read on this account. What was merged away goes to the trash of the head that names it no longer,
+and is deleted once that head stands.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
+from itertools import groupby
+from typing import Any
+
+from ..limits import Limits
+from . import blob
+from .advance import Sealed, segment
+from .head import Head, Ref
+from .keys import Keys
+from .run import Run
+
+_RATIO = 16
+"""Uncompressed bytes of a merged segment for each that is stored, at most: who reads one item of it decompresses all."""
+
+
+def mergeable(index: Sequence[Ref], loaded: Mapping[str, Any], limits: Limits) -> Sequence[Ref]:
+    """Return the consecutive segments, all of them *loaded*, that should become one; none while there are too few."""
+    for full in limits.merge_bytes:
+        for tier in _tiers(index, loaded, full):
+            if sum(ref.size for ref in tier) >= full and len(fit := _fitting(tier, loaded, full)) > 1:
+                return fit
+    return ()
+
+
+def _tiers(index: Sequence[Ref], loaded: Mapping[str, Any], full: int) -> Iterator[list[Ref]]:
+    """Yield the longest rows of segments at hand that are less than half of *full*; larger ones may be merged already."""
+    for small, group in groupby(index, lambda ref: not ref.level and ref.size < full // 2 and ref.name in loaded):
+        if small:
+            yield list(group)
+
+
+def _fitting(tier: Sequence[Ref], loaded: Mapping[str, Any], full: int) -> Sequence[Ref]:
+    """Return the oldest of *tier* that make up no more than *full* bytes."""
+    size = raw = 0
+    for place, ref in enumerate(tier):
+        size += ref.size
+        raw += len(loaded[ref.name].items)
+        if size > full or raw > full * _RATIO:
+            return tier[:place]
+    return tier
+
+
+def merge(head: Head, refs: Sequence[Ref], loaded: Mapping[str, Any], keys: Keys, *, binary: bool) -> Sealed:
+    """Return *head* with one segment in the place of *refs*, which go to its trash."""
+    run: Run = reduce(Run.concat, (loaded[ref.name] for ref in refs))
+    ref, value = segment(run, blob.compress(run.to_bytes()), binary=binary)
+    place = head.index.index(refs[0])
+    index = (*head.index[:place], ref, *head.index[place + len(refs) :])
+    return Sealed(replace(head, index=index, trash=tuple(refs)), {keys.segment(ref.name): value}, {ref.name: run})
