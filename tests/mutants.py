@@ -302,8 +302,35 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "trimming frees nothing that the index still names",
-        [("protocol/sweep", "if ref.name not in named]", "]")],
+        [("protocol/sweep", "if ref.name not in live]", "]")],
         "test_trim.py::test_what_a_later_version_goes_back_to_is_kept",
+    ),
+    Mutant(
+        "of what was merged away only the segment is deleted, not the events that the merged one holds",
+        [
+            (
+                "protocol/sweep",
+                "merged = within(gone, [ref for ref in live.values() if not ref.level])",
+                "merged: set[Ref] = set()",
+            )
+        ],
+        "test_merge.py::test_a_long_log_has_few_segments_and_reads_as_before",
+    ),
+    Mutant(
+        "a head remembers what was merged away until it is deleted",
+        [("protocol/propose", "if not sealed.puts or head.trash:", "if not sealed.puts:")],
+        "test_merge.py::test_what_one_process_left_behind_another_deletes",
+    ),
+    Mutant(
+        "only segments that follow from one another become one",
+        [
+            (
+                "core/merge",
+                "not ref.level and ref.size < full // 2 and ref.name in loaded",
+                "ref.size < full // 2 and ref.name in loaded",
+            )
+        ],
+        "test_merge.py::test_what_is_merged",
     ),
     Mutant(
         "a version that was trimmed is refused",
