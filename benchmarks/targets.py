@@ -1,0 +1,229 @@
+"""The targets that the project was set, and what a run says to each: met, not met, or not measured. Pure."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from cells import SIZES, STORES, Cell, base, failure, metric, ours, ratio, share, where
+
+MILLION = 1_000_000
+LEAST = 0.95
+"""Of DaprSession's speed: no cell anywhere may be below."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What was found of one target in one place."""
+
+    target: str
+    store: str
+    operation: str = ""
+    n: int = 0
+    measured: float | None = None
+    needed: float
+    unit: str
+    """"%" for a share of 1, "x" for a ratio, else what is measured in."""
+    met: bool | None = None
+    """None when it was not measured."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A bound on one figure of each cell that it speaks of: at least *needed*, or at most."""
+
+    text: str
+    part: str
+    operations: tuple[str, ...]
+    """How their names begin."""
+    figure: Callable[[Cell], float | None]
+    needed: float
+    unit: str = "x"
+    at_most: bool = False
+    sizes: tuple[int, ...] = SIZES
+    """Lengths of history; none for whichever was measured."""
+    stores: tuple[str, ...] = STORES
+    items: str = ""
+    """Shape of the items; "" for any."""
+    crowd: tuple[int, str] = (0, "")
+    """How many of what are on one conversation: "process" for sessions within one, "processes" for one in each."""
+
+    def rows(self, cells: Sequence[Cell]) -> Iterator[Row]:
+        """Yield what *cells* say to it, and for each store and size that should have been measured and was not that."""
+        for store in self.stores:
+            here = [cell for cell in cells if self._speaks_of(cell) and cell["store"] == store]
+            for size in self.sizes or sorted({cell["n"] for cell in here}) or (0,):
+                found = [cell for cell in here if cell["n"] == size]
+                row = Row(target=self.text, store=store, n=size, needed=self.needed, unit=self.unit)
+                yield from (self._judged(cell, row) for cell in found)
+                if not found:
+                    yield replace(row, why="not measured")
+
+    def _speaks_of(self, cell: Cell) -> bool:
+        return (
+            cell["part"] == self.part
+            and cell["operation"].startswith(self.operations)
+            and (not self.items or cell.get("items") == self.items)
+            and (not self.crowd[0] or crowd(cell) == self.crowd)
+        )
+
+    def _judged(self, cell: Cell, row: Row) -> Row:
+        row = replace(row, operation=cell["operation"] + (f" ({cell['state']})" if cell.get("state") else ""))
+        if failed := failure(cell, ours(cell)):
+            return replace(row, met=False, why=f"eventlog failed: {failed}")
+        figure = self.figure(cell)
+        if figure is not None:
+            return replace(row, measured=figure, met=figure <= self.needed if self.at_most else figure >= self.needed)
+        if failed := failure(cell, base(cell)):  # whoever does it is ahead of who can't
+            return replace(row, met=True if ours(cell) else None, why=f"{base(cell)} failed: {failed}")
+        return replace(row, why="not measured")
+
+
+def _share(cell: Cell) -> float | None:
+    return share(cell) if ratio(cell, "floor") is not None or metric(cell, "floor", "p50_ms") else None
+
+
+def _quotient(name: str, *, of_base: bool) -> Callable[[Cell], float | None]:
+    """Return what divides the base's figure *name* by ours, or ours by the base's."""
+
+    def figure(cell: Cell) -> float | None:
+        mine, theirs = metric(cell, ours(cell), name), metric(cell, base(cell), name)
+        if not mine or not theirs:
+            return None
+        return float(theirs / mine if of_base else mine / theirs)
+
+    return figure
+
+
+def _not_slower(cell: Cell) -> float | None:
+    """Return the upper end of the ratio's interval: below 1 it is slower, and not by chance."""
+    found = cell.get("ratios", {}).get(ours(cell))
+    return None if found is None else float(found["high"])
+
+
+def _in(name: str, unit: float = 1) -> Callable[[Cell], float | None]:
+    def figure(cell: Cell) -> float | None:
+        value = metric(cell, ours(cell), name)
+        return None if value is None else float(value / unit)
+
+    return figure
+
+
+def crowd(cell: Cell) -> tuple[int, str]:
+    """Return how many are on one conversation, from the operation's name: "32 writers, one process", "8 processes"."""
+    number = re.search(r"\d[\d,]*", cell["operation"])
+    count = int(number[0].replace(",", "")) if number else int(cell["n"])
+    return count, "processes" if "processes" in cell["operation"] else "process"
+
+
+_85 = "at least 85 % of the ceiling"
+TARGETS = (
+    Target(text=f"add: {_85}", part="matrix", operations=("add",), figure=_share, needed=0.85, unit="%"),
+    Target(text=f"pop: {_85}", part="matrix", operations=("pop",), figure=_share, needed=0.85, unit="%"),
+    Target(text=f"limit=10: {_85}", part="matrix", operations=("get 10",), figure=_share, needed=0.85, unit="%"),
+    Target(
+        text="get all, warm: at least 75 % of the ceiling",
+        part="matrix", operations=("get all, warm",), figure=_share, needed=0.75, unit="%",
+    ),
+    Target(
+        text="get all, cold: never below 0.95x",
+        part="matrix", operations=("get all, cold",), figure=ratio, needed=LEAST,
+    ),
+    Target(
+        text="get all, cold: at least 1.4x at 1,000",
+        part="matrix", operations=("get all, cold",), figure=ratio, needed=1.4, sizes=(1_000,),
+    ),
+    Target(
+        text="get all, cold: at least 2.5x at 5,000",
+        part="matrix", operations=("get all, cold",), figure=ratio, needed=2.5, sizes=(5_000,),
+    ),
+    Target(
+        text=f"run with 3 tool turns, session time only: {_85}",
+        part="runs", operations=("run, 3 tools",), figure=_share, needed=0.85, unit="%",
+    ),
+    Target(
+        text="bytes written for 1,000 items of 2 kB: at least 60x fewer",
+        part="rest", operations=("",), items="2 kB", figure=_quotient("written_bytes", of_base=True), needed=60, sizes=(1_000,),
+    ),
+    Target(
+        text="bytes at rest: at most 0.6x for n >= 1,000",
+        part="rest", operations=("",), figure=_quotient("rest_bytes", of_base=False), needed=0.6, at_most=True,
+        sizes=(1_000, 5_000, 20_000),
+    ),
+    Target(
+        text="32 sessions on one conversation in one process: at least 20x the acknowledged adds/s",
+        part="crowd", operations=("",), crowd=(32, "process"), figure=ratio, needed=20, sizes=(),
+    ),
+    *(
+        Target(
+            text=f"{number} processes on one conversation: at least 0.95x the acknowledged adds/s",
+            part="crowd", operations=("",), crowd=(number, "processes"), figure=ratio, needed=LEAST, sizes=(),
+        )
+        for number in (8, 32)
+    ),
+    *(
+        Target(
+            text=f"{number} processes on one conversation: 100 % acknowledged",
+            part="crowd", operations=("",), crowd=(number, "processes"), sizes=(),
+            figure=_in("acknowledged"), needed=1, unit="%",
+        )
+        for number in (8, 32)
+    ),
+    Target(
+        text="1,000 sessions at once: at least 3x the runs/s",
+        part="many", operations=("",), figure=ratio, needed=3, sizes=(),
+    ),
+    Target(
+        text="head: at most 32 KiB at a million events",
+        part="growth", operations=("",), figure=_in("head_bytes", 1024), needed=32, unit="KiB", at_most=True, sizes=(MILLION,),
+    ),
+    Target(
+        text="limit=10: at most 50 MB of memory at a million events",
+        part="memory", operations=("get 10",), figure=_in("memory_mb"), needed=50, unit="MB", at_most=True, sizes=(MILLION,),
+    ),
+    Target(
+        text="embedded: no slower than SQLiteSession for add and get (the ratio's interval reaches 1)",
+        part="reference", operations=("add", "get"), figure=_not_slower, needed=1, stores=("embedded",), sizes=(),
+    ),
+)  # fmt: skip
+
+
+def targets(cells: Sequence[Cell]) -> list[Row]:
+    """Return what *cells* say to every target, target by target."""
+    rows = [row for target in TARGETS for row in target.rows(cells)]
+    return [*rows, *_flat(cells), *_nowhere_below(cells)]
+
+
+def _flat(cells: Sequence[Cell]) -> Iterator[Row]:
+    """Yield whether an add takes as long at a million events as at ten."""
+    for store in STORES:
+        here = [one for one in cells if (one["part"], one["store"]) == ("growth", store) and one["operation"].startswith("add")]
+        times = {(one["operation"], one["n"]): metric(one, ours(one), "p50_ms") for one in here}
+        row = Row(
+            target="add: p50 at a million events within 1.2x of that at ten", store=store, n=MILLION, needed=1.2, unit="x"
+        )
+        found = [name for name, size in times if size == MILLION and times[name, MILLION] and times.get((name, 10))]
+        for name in found:
+            growth = times[name, MILLION] / times[name, 10]
+            yield replace(row, operation=name, measured=growth, met=growth <= row.needed)
+        if not found:
+            yield replace(row, why="not measured")
+
+
+def _nowhere_below(cells: Sequence[Cell]) -> Iterator[Row]:
+    """Yield each cell in which ours is below `LEAST`, or fails where the base does not; else a row that says there is none."""
+    row = Row(target="no cell anywhere below 0.95x", store="all", needed=LEAST, unit="x")
+    compared = [cell for cell in cells if ratio(cell) is not None]
+    failed = [cell for cell in cells if failure(cell, ours(cell)) and base(cell) and not failure(cell, base(cell))]
+    below = [cell for cell in compared if (ratio(cell) or 0) < LEAST]
+    for cell in below:
+        yield replace(row, store=cell["store"], operation=where(cell), n=cell["n"], measured=ratio(cell), met=False)
+    for cell in failed:
+        failure_text = f"eventlog failed: {failure(cell, ours(cell))}"
+        yield replace(row, store=cell["store"], operation=where(cell), n=cell["n"], met=False, why=failure_text)
+    if not compared:
+        yield replace(row, why="not measured")
+    elif not below and not failed:
+        yield replace(
+            row, measured=min(ratio(cell) or 0 for cell in compared), met=True, why=f"the least of {len(compared)} cells"
+        )
