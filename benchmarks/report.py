@@ -140,23 +140,24 @@ def table(cells: Sequence[Cell], columns: Columns | None = None) -> str:
 
 
 def _tails(cells: Sequence[Cell]) -> str:
-    """Return how the times of each subject spread."""
-    columns: list[tuple[str, Callable[[Cell], str]]] = [
-        ("operation", lambda cell: str(cell["operation"])),
-        ("n", lambda cell: f"{cell['n']:,}" + (f" ({cell['state']})" if cell.get("state") else "")),
-        ("rounds", lambda cell: str(cell.get("rounds", ""))),
-    ]
-    columns += [(f"{name}: p50 [spread] p95 p99", _spread(name)) for name in ("DaprSession", "eventlog", "floor")]
-    return table(cells, columns)
+    """Return how the times of each subject spread, "" where nothing is known of that."""
+    cells = [cell for cell in cells if any("p95_ms" in found for found in cell["subjects"].values())]
+    if not cells:
+        return ""
+    columns = [column for column in _columns(cells) if column[0] in ("store", "operation", "n", "items")]
+    columns.append(("rounds", lambda cell: str(cell.get("rounds", ""))))
+    names = dict.fromkeys(name for cell in cells for name in cell["subjects"] if name != "again")
+    columns += [(f"{name}: p50 [spread] p95 p99", _spread(name)) for name in names]
+    return f"How the times spread:\n\n{table(cells, columns)}"
 
 
 def _spread(name: str) -> Callable[[Cell], str]:
     def column(cell: Cell) -> str:
-        spread = metric(cell, name, "spread_ms")
-        if spread is None:
-            return "failed" if failure(cell, name) else ""
         p50, p95, p99 = (metric(cell, name, which) for which in ("p50_ms", "p95_ms", "p99_ms"))
-        return f"{p50:.2f} [{spread[0]:.2f}, {spread[1]:.2f}] {p95:.2f} {p99:.2f}"
+        if p50 is None:
+            return "failed" if failure(cell, name) else ""
+        low, high = metric(cell, name, "spread_ms") or (p50, p50)
+        return f"{p50:.2f} [{low:.2f}, {high:.2f}] {_number(p95, '{:.2f}')} {_number(p99, '{:.2f}')}"
 
     return column
 
@@ -210,26 +211,40 @@ def failures(cells: Sequence[Cell]) -> str:
 
 
 def met(rows: Sequence[Row]) -> str:
-    """Return a table of the targets, a line for each and store, with each place where it is missed."""
-    lines = ["| target | store | met | least or most measured | missed at |", "|---|---|---|--:|---|"]
-    for key in dict.fromkeys((row.target, row.store) for row in rows):
-        here = [row for row in rows if (row.target, row.store) == key]
-        missed = [row for row in here if row.met is False]
-        unknown = sum(row.met is None for row in here)
-        verdict_ = "**no**" if missed else "yes" if unknown < len(here) else "not measured"
-        verdict_ += f" ({unknown} of {len(here)} not measured)" if unknown and unknown < len(here) else ""
-        shown = [row for row in here if row.measured is not None]
-        at_most = "at most" in key[0] or "within" in key[0]
-        worst = (max if at_most else min)((row.measured or 0 for row in shown), default=None)
-        told = [value for value in [_measured(worst, here[0].unit)] if value] + sorted(
-            {row.why for row in here if row.met and row.why}
-        )
-        lines.append(f"| {key[0]} | {key[1]} | {verdict_} | {'; '.join(told)} | {'; '.join(map(_missed, missed))} |")
-    return "\n".join(lines) + "\n"
+    """Return a table of the targets by store: met or not, with the worst that was measured."""
+    stores = [store for store in (*STORES, "embedded") if any(row.store == store for row in rows)]
+    lines = [["target", *stores], ["---"] * (1 + len(stores))]
+    for target in dict.fromkeys(row.target for row in rows):
+        here = [row for row in rows if row.target == target]
+        lines.append([target, *(_said([row for row in here if row.store == store]) for store in stores)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _said(rows: Sequence[Row]) -> str:
+    """Return what one store says to one target."""
+    judged = [row for row in rows if row.met is not None]
+    if not judged:
+        return "not measured" if rows else ""
+    missed = sum(row.met is False for row in judged)
+    figures = [row.measured for row in judged if row.measured is not None]
+    worst = (max if rows[0].at_most else min)(figures, default=None)
+    verdict_ = f"**missed** in {missed} of {len(judged)}" if missed else "met"
+    told = [verdict_, f"worst {_measured(worst, rows[0].unit)}" if figures else judged[0].why]
+    unknown = len(rows) - len(judged)
+    return ", ".join([*filter(None, told), *([f"{unknown} not measured"] if unknown else [])])
+
+
+def misses(rows: Sequence[Row]) -> str:
+    """Return every place where a target is missed."""
+    lines = []
+    for target, store in dict.fromkeys((row.target, row.store) for row in rows if row.met is False):
+        places = [_missed(row) for row in rows if (row.target, row.store, row.met) == (target, store, False)]
+        lines.append(f"- {target}; {store}: {'; '.join(places)}\n")
+    return "".join(lines) or "- none\n"
 
 
 def _missed(row: Row) -> str:
-    place = row.operation if "n=" in row.operation else f"{row.operation} n={row.n:,}"
+    place = row.operation if "n=" in row.operation else f"{row.operation}, n={row.n:,}"
     return f"{place}: {_measured(row.measured, row.unit) or row.why}"
 
 
@@ -246,13 +261,14 @@ def markdown(report: Mapping[str, Any], name: str) -> str:
     """Return all that *report* says. *name* is that of its files: its plots lie beside it."""
     cells: Sequence[Cell] = report["cells"]
     parts = ["# EventLogSession against DaprSession, through the same daprd\n", counted(cells), NOTES]
-    parts += ["## The targets\n", met(targets(cells)), "## Where DaprSession wins\n", losses(cells)]
+    parts += ["## The targets\n", met(rows := targets(cells)), "Missed at:\n", misses(rows)]
+    parts += ["## Where the other one wins\n", losses(cells)]
     parts += ["## How they fail\n", failures(cells)]
     parts += _pictures(cells, name)
     parts += _matrix([cell for cell in cells if cell["part"] == "matrix"])
     for part, title in TITLES.items():
         if here := [cell for cell in cells if cell["part"] == part]:
-            parts += [f"## {title}\n", table(here)]
+            parts += [f"## {title}\n", table(here), _tails(here)]
     if here := [cell for cell in cells if "again" in cell["subjects"]]:
         parts += ["## DaprSession against itself, which shows the noise\n", _again(here)]
     facts = [f"- {fact}: {value}" for fact, value in report["machine"].items()]
@@ -261,12 +277,11 @@ def markdown(report: Mapping[str, Any], name: str) -> str:
 
 
 def _matrix(cells: Sequence[Cell]) -> Iterator[str]:
-    for store in sorted({cell["store"] for cell in cells}, key=lambda name: (name not in STORES, name)):
+    for store in dict.fromkeys(cell["store"] for cell in cells):
         here = [cell for cell in cells if cell["store"] == store]
         yield f"## {store}\n"
         yield f"Items of {', '.join(dict.fromkeys(str(cell['items']) for cell in here))}. {counted(here)}"
         yield table(here)
-        yield "How the times spread:\n"
         yield _tails(here)
 
 
