@@ -8,6 +8,7 @@ from cells import STORES, Cell, metric
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 OPERATIONS = ("add, spaced", "get all, cold", "get all, warm", "get 10, cold")
 COLOURS: Mapping[str, str] = {"DaprSession": "#c44e52", "eventlog": "#2a6fbb", "floor": "#8c8c8c"}
@@ -71,6 +72,8 @@ def _times(cells: Sequence[Cell], store: str) -> Figure:
         axes.set_title(operation)
         axes.set_xscale("symlog", linthresh=10)  # 0 has its place left of 10
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
         sizes = sorted({int(c["n"]) for c in here})
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.minorticks_off()
@@ -94,7 +97,7 @@ def _line(axes: Axes, cells: Sequence[Cell], subject: str, colour: str) -> None:
 
 
 def _bars(cells: Sequence[Cell], name: str, label: str) -> Figure:
-    """Return a bar for each subject in each cell, on a log scale."""
+    """Return a bar for each subject in each cell."""
     figure = Figure(figsize=(8, 0.8 + 0.45 * len(cells)), layout="constrained")
     axes = figure.subplots()
     subjects = [s for s in COLOURS if any(metric(c, s, name) is not None for c in cells)]
@@ -108,14 +111,14 @@ def _bars(cells: Sequence[Cell], name: str, label: str) -> Figure:
     axes.set_yticks([place + height * (len(subjects) - 1) / 2 for place in range(len(cells))])
     axes.set_yticklabels([_named(c) for c in cells])
     axes.invert_yaxis()
-    axes.set_xscale("log")
+    axes.margins(x=0.1)
     axes.set_xlabel(label)
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(subjects))
     return figure
 
 
 def _named(cell: Cell) -> str:
-    more = f", {cell['n']:,} x {cell['items']}" if cell["part"] == "rest" else ""
+    more = f", {cell['n']:,} x {cell['items']}" if cell["part"] == "rest" else f", {cell['n']}"
     return f"{cell['store']}: {cell['operation']}{more}"
 
 
