@@ -38,13 +38,13 @@ ADDS, GETS, BLOCKS = 400, 60, 10
 SAMPLED = 12.0
 """Seconds of repetitions that are sampled."""
 NOTES = f"""\
-A history of {SIZE:,} items of 330 B, an event each, on Redis. Three views that must fit together. **Whole**: the operation as a
-user has it, median of its time. **Bare calls**: the very same requests made again without the operation, which is what gRPC,
-sidecar and store take. **Python above the store**: the operation on a store in memory, in CPU of the thread, so that waiting for
-a busy machine does not count. These take turns, {SPACE * 1e3:.0f} ms after one another, as between model calls; meanwhile the
-processor's caches and its clock forget, which shows when the same is done without a pause. Of that, each function of ours by
-itself, many times over, on the very same values. A sampling profiler over many repetitions names the functions; other than the
-rest it counts the CPU of all threads, gRPC's own with it.
+A history of {SIZE:,} items of 330 B, an event each, on Redis. Three views that must fit together. **Whole**: the operation as
+a user has it, median of its time. **Bare calls**: the very same requests made again without the operation, which is what gRPC,
+sidecar and store take. **Python above the store**: the operation on a store in memory, in CPU of the thread, so that waiting
+for a busy machine does not count. These take turns, {SPACE * 1e3:.0f} ms after one another, as between model calls; meanwhile
+the processor's caches and its clock forget, which shows when the same is done without a pause. Of that, each function of ours
+by itself, many times over, on the very same values. A sampling profiler over many repetitions without a pause names the
+functions; other than the rest it counts the CPU of all threads, gRPC's own with it.
 """
 Work = Callable[[], Awaitable[object]]
 
@@ -65,12 +65,8 @@ class Profile:
     """All that was found of one operation."""
 
     name: str
-    whole: Timed
-    bare: Timed
-    memory: Timed
-    """The operation on a store in memory."""
-    empty: Timed
-    """A call for nothing."""
+    times: Mapping[str, Timed]
+    """Of the "whole", the "bare" calls, the operation in "memory" and an "empty" call."""
     hot: float
     """The thread's CPU of the operation on a store in memory, without a pause before it."""
     stages: Stages
@@ -195,7 +191,7 @@ async def add(bench: Bench) -> Profile:
     number = await repeated(works["whole"], samples)
     note = f"One add in about {every:.0f} seals the tail, which takes {seconds * 1e6:,.0f} us more"
     note += f": {seconds / every * 1e6:,.1f} us of each.\n"
-    return Profile("one warm add", *times.values(), hot, stages, [call], samples, number, note)
+    return Profile("one warm add", times, hot, stages, [call], samples, number, note)
 
 
 async def get(bench: Bench) -> Profile:
@@ -220,7 +216,7 @@ async def get(bench: Bench) -> Profile:
     number = await repeated(cold, samples)
     stages = stages_of_get((await session._log()).keys, calls)
     name = f"one cold get of {SIZE:,} items"
-    return Profile(name, *times.values(), hot, stages, calls, samples, number)
+    return Profile(name, times, hot, stages, calls, samples, number)
 
 
 # ---- what is written ---------------------------------------------------------------------------------------------------
@@ -239,13 +235,13 @@ def _rows(profile: Profile) -> list[tuple[str, float]]:
     waves = max(call.wave for call in profile.calls)
     sent = sum(call.request.ByteSize() for call in profile.calls)
     received = sum(call.reply.ByteSize() for call in profile.calls)
-    least, bare, above = waves * profile.empty.wall, profile.bare.wall, profile.memory.thread
+    least, bare, above = waves * profile.times["empty"].wall, profile.times["bare"].wall, profile.times["memory"].thread
     # a bare call sends a message that is built, but parses its reply
     built = sum(time for name, time in profile.stages.items() if name.startswith("protobuf: built"))
     stages = [(name, time) for name, time in profile.stages.items() if not name.startswith("protobuf")]
     rest = profile.hot - sum(time for _, time in stages)
     return [
-        ("**whole**", profile.whole.wall),
+        ("**whole**", profile.times["whole"].wall),
         (f"**gRPC, sidecar and store**: the bare calls, {sent:,} B out, {received:,} B in", bare),
         (f"of that {'an empty call' if waves == 1 else f'{waves} empty calls, one after the other'}", least),
         ("of that for the bytes", bare - least),
@@ -255,18 +251,18 @@ def _rows(profile: Profile) -> list[tuple[str, float]]:
         *((f"of that {name}", time) for name, time in stages),
         ("of that everything else: lane, tasks, futures, cache", rest),
         ("of that because of the pause before", above - profile.hot),
-        ("**not accounted for**", profile.whole.wall - bare - built - above),
+        ("**not accounted for**", profile.times["whole"].wall - bare - built - above),
     ]
 
 
 def _described(profile: Profile) -> list[str]:
     calls = [f"{one.method} ({one.request.ByteSize():,} B out, {one.reply.ByteSize():,} B in)" for one in profile.calls]
     lines = [f"Calls: {', '.join(calls)}.\n", "| | us | of the whole |", "|---|--:|--:|"]
-    lines += [f"| {name} | {time * 1e6:,.0f} | {time / profile.whole.wall:.0%} |" for name, time in _rows(profile)]
+    lines += [f"| {name} | {time * 1e6:,.0f} | {time / profile.times['whole'].wall:.0%} |" for name, time in _rows(profile)]
     lines.append(f"\n{profile.note}")
     lines += ["| CPU, us | the operation | the bare calls | an empty call |", "|---|--:|--:|--:|"]
     for name in ("client", "daprd", "redis"):
-        times = [getattr(one, name) * 1e6 for one in (profile.whole, profile.bare, profile.empty)]
+        times = [getattr(one, name) * 1e6 for one in map(profile.times.__getitem__, ("whole", "bare", "empty"))]
         lines.append(f"| {name} | {' | '.join(f'{time:,.0f}' for time in times)} |")
     return [*lines, "", *_sampled(profile)]
 

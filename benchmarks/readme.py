@@ -25,8 +25,9 @@ nothing, *warm* the same object again.
 """
 
 
-def splice(name: str, text: str, readme: Path = README) -> None:
+def splice(name: str, text: str, readme: Path | None = None) -> None:
     """Put *text* between the marks of *name*. Raises ValueError where they are not."""
+    readme = readme or README
     before, begin, rest = readme.read_text().partition(f"<!-- {name} -->\n")
     _, end, after = rest.partition(f"<!-- /{name} -->")
     if not begin or not end:
@@ -112,7 +113,7 @@ def benchmark(name: str, command: str) -> str:
     machine = report["machine"]
     parts.append(
         f"All figures, with medians, tails, trips, bytes and how each fails: [{name}.md](benchmarks/results/{name}.md). To "
-        f"reproduce: `{command}` ({report['seconds'] / 60:.0f} minutes; this was {machine['date']}, commit "
+        f"reproduce: `{command}` ({report['seconds'] / 60:.0f} min; this was {machine['date']}, commit "
         f"{machine['commit']}, "
         f"{machine['cores']} cores, {machine['system']}, daprd {machine['daprd']}).\n"
     )
@@ -121,9 +122,10 @@ def benchmark(name: str, command: str) -> str:
 
 def _ratios(cells: Sequence[Cell], store: str) -> str:
     """Return DaprSession's time by eventlog's on one store: a row for each operation, a column for each length of history."""
-    found = {
-        (cell["operation"], _length(cell)): _ratio(cell) for cell in cells if (cell["part"], cell["store"]) == ("matrix", store)
-    }
+    here = sorted(
+        (cell for cell in cells if (cell["part"], cell["store"]) == ("matrix", store)), key=lambda cell: int(cell["n"])
+    )
+    found = {(cell["operation"], _length(cell)): _ratio(cell) for cell in here}
     if not found:
         return ""
     operations = list(dict.fromkeys(operation for operation, _ in found))

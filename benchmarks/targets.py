@@ -201,8 +201,9 @@ def _nowhere_below(cells: Sequence[Cell]) -> Iterator[Row]:
         row = Row(target="no cell anywhere below 0.95x", store=store, needed=LEAST, unit="x")
         here = [cell for cell in cells if cell["store"] == store and ours(cell) and base(cell)]
         found = [
-            replace(row, operation=where(cell), n=cell["n"], measured=ratio(cell), met=False) for cell in here if _below(cell)
-        ]
+            replace(row, operation=where(cell), n=cell["n"], measured=ratio(cell), met=False, why=failure(cell, ours(cell)))
+            for cell in here if _below(cell)
+        ]  # fmt: skip
         compared = [figure for cell in here if (figure := ratio(cell)) is not None]
         yield from found
         if not found:
