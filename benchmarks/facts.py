@@ -21,7 +21,8 @@ def machine(rig: Rig, load: float) -> dict[str, str]:
     return {
         "command": " ".join(["benchmarks/run.py", *sys.argv[1:]]),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "commit": _said(git, "-C", str(Path(__file__).parents[1]), "describe", "--always", "--dirty=, with changes") or "unknown",
+        "commit": _said(git, "-C", str(Path(__file__).parents[1]), "describe", "--always", "--dirty=, with changes")
+        or "unknown",
         "cores": str(os.cpu_count()),
         "load average before and after": f"{load:.1f}, {os.getloadavg()[0]:.1f}",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
