@@ -3,18 +3,18 @@ The floor: the least that a session on a state store can do, by the same metered
 
 What it does for each operation, and what no session can do without:
 
-- **add**, **pop**: one `ExecuteStateTransaction` of two upserts: a head of 1 KiB, guarded by its etag, and one event: the items'
-  JSON and an envelope of 250 bytes (for a pop the envelope alone). Where etags count (Redis) the next one is known; elsewhere it
-  is read by a `GetState` of the head *behind* the operation, which an operation that follows at once has to wait for.
+- **add**, **pop**: one `ExecuteStateTransaction` of two upserts: a head of 1 KiB, guarded by its etag, and one event: the
+  items' JSON and an envelope of 250 bytes (for a pop the envelope alone). Where etags count (Redis) the next one is known;
+  elsewhere a `GetState` of the head reads it *behind* the operation, for which one that follows at once has to wait.
 - **add, cold**: the head's etag has to be read first, by one `GetState`.
 - **get 10**: one `GetState` of a 1 KiB head with the newest 10 items' JSON, and one `orjson.loads` of that.
-- **get all, warm**: one `GetState` of the 1 KiB head, which says that nothing changed, and one `orjson.loads` of the array of all
-  items, whose bytes are in memory.
-- **get all, cold**: one `GetState` of a head, which holds the array if that is no longer than 8 KiB; else the array's bytes by
-  `GetState`s of 3 MiB at the same time; and one `orjson.loads`.
+- **get all, warm**: one `GetState` of the 1 KiB head, which says that nothing changed, and one `orjson.loads` of the array
+  of all items, whose bytes are in memory.
+- **get all, cold**: one `GetState` of a head, which holds the array if that is no longer than 8 KiB; else the array's bytes
+  by `GetState`s of 3 MiB at the same time; and one `orjson.loads`.
 
-Nothing is compressed, hashed, checked or retried, and no event is ever read: what is read was written by `Floor.seed`, and what an
-object has added since it holds in memory. So its answers are right while one object at a time uses a session.
+Nothing is compressed, hashed, checked or retried, and no event is ever read: what is read was written by `Floor.seed`, and
+what an object has added since it holds in memory. So its answers are right while one object at a time uses a session.
 """
 
 import asyncio
@@ -154,5 +154,6 @@ class Floor(SidecarSubject):
         await self.session(session_id, cached=False).write(history)
 
     async def empty(self, session_id: str, items: Sequence[Any]) -> None:
-        """Write what is read of a session that has a head and no items."""
+        """Write what is read of a session that has a head and no items, whichever it had."""
+        del items
         await self.seed(session_id, [])

@@ -82,7 +82,7 @@ class _Call:
     def __init__(self, meter: Meter, request: Any, real: Any) -> None:
         self.request = request
         self.reply: Any = None
-        self.depth: int = 1 + max((call.depth for call in meter.calls if call.state in {"waited for", "behind"}), default=0)
+        self.depth: int = 1 + max((call.depth for call in meter.calls if call.state == "waited for"), default=0)
         self.state: str = "under way"
         self._meter = meter
         self._real = real

@@ -18,7 +18,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import agent_runs
 import matrix
+import processes
+import reference
 from dapr.conf import settings
 from facts import machine
 from figures import Cell
@@ -30,6 +33,9 @@ Part = Callable[[Rig, Scope], AsyncIterator[Cell] | Awaitable[list[Cell]]]
 PARTS: Mapping[str, Part] = {
     "matrix": matrix.measure,
     "items": matrix.measure_items,
+    "runs": agent_runs.measure,
+    "reference": reference.measure,
+    "process": processes.measure,
 }
 """Every part by its name, in the order in which they run. A part yields its cells, or returns them all."""
 

@@ -33,6 +33,8 @@ class Scope:
     runs: Budget = Budget(seconds=3.5, least=8, most=40)
     reference: Budget = Budget(seconds=1.5)
     process_sizes: tuple[int, ...] = (0, 100, 1_000, 5_000)
+    address_sizes: tuple[int, ...] = (100,)
+    """Those of them at which the session also opens a connection of its own."""
     process_store: str = "redis"
     processes: int = 16
     """Cold processes of each implementation at each size."""

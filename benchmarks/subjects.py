@@ -8,7 +8,6 @@ from typing import Any, Self
 from agents.extensions.memory.dapr_session import DaprSession
 from agents.memory.session import Session
 from dapr.aio.clients import DaprClient
-from items import compact
 from meter import Meter
 
 from eventlog_session import EventLogSession
@@ -38,11 +37,6 @@ class Subject:
         """Leave a session that has had *items* and is cleared."""
         await self.seed(session_id, items)
         await self.session(session_id, cached=False).clear_session()
-
-    async def rewind(self, session: Session, history: Sequence[Any], added: int) -> None:
-        """Take back the *added* items after *history*."""
-        for _ in range(added):
-            await session.pop_item()
 
     async def close(self) -> None:
         """Close the connection."""
@@ -89,11 +83,6 @@ class Dapr(SidecarSubject):
         session = self.session(session_id, cached=False)
         for start in range(0, len(history), 5_000):
             await session.add_items(list(history[start : start + 5_000]))
-
-    async def rewind(self, session: Session, history: Sequence[Any], added: int) -> None:
-        """Write the array that was there: pops would each rewrite it."""
-        value = compact([compact(item) for item in history])
-        await self._client.save_state(self._component, f"{session.session_id}:messages", value)
 
 
 class EventLog(SidecarSubject):
