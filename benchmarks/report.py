@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ receives afterwards; *CPU* that of the client process, what is done behind inclu
 """
 TITLES: Mapping[str, str] = {
     "items": "Other items",
-    "runs": "Whole runs of an agent, session time only",
+    "runs": "Whole runs of an agent",
     "process": "Cold processes",
     "crowd": "Many writers on one conversation",
     "many": "Many conversations at once",
@@ -103,6 +104,7 @@ def _columns(cells: Sequence[Cell]) -> Columns:
     names = [name for name in dict.fromkeys(name for cell in cells for name in cell["subjects"]) if name != "again"]
     several = len({cell["store"] for cell in cells}) > 1
     shapes = len({cell.get("items") for cell in cells}) > 1
+    others = [name for name in dict.fromkeys(name for cell in cells for name in cell["ratios"]) if name not in names]
     return [
         ("store", lambda cell: str(cell["store"]) if several else ""),
         ("operation", lambda cell: str(cell["operation"])),
@@ -111,6 +113,7 @@ def _columns(cells: Sequence[Cell]) -> Columns:
         *((f"{name} ms", _of(name, "p50_ms")) for name in names),
         *((f"{name} /s", _of(name, "per_second", "{:,.1f}")) for name in names),
         ("ratio", interval),
+        *((f"time of {name} by this one's", partial(interval, other=name)) for name in others if name != "again"),
         ("ceiling", lambda cell: _number(ratio(cell, "floor"), "{:.2f}")),
         ("share", lambda cell: _number(share(cell), "{:.0%}")),
         ("x floor", lambda cell: _number(multiple(cell), "{:.2f}")),
@@ -203,10 +206,15 @@ def losses(cells: Sequence[Cell]) -> str:
 
 def failures(cells: Sequence[Cell]) -> str:
     """Return how each subject failed where it did, in words."""
-    lines = [
-        f"- {subject} at {where(cell)}: {found['failed']} ({found.get('times', 1)} times)\n"
-        for cell in cells for subject, found in cell["subjects"].items() if "failed" in found
-    ]  # fmt: skip
+    places: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        for subject, metrics in cell["subjects"].items():
+            if "failed" in metrics:
+                place = f"{where(cell)} ({metrics.get('times', 1)} times)"
+                places.setdefault((subject, metrics["failed"]), []).append(place)
+    lines = []
+    for (subject, text), found in places.items():
+        lines += [f"- {subject}: {text}\n", *(f"  - {one}\n" for one in found)]
     return "".join(lines) or "- none\n"
 
 
@@ -245,7 +253,8 @@ def misses(rows: Sequence[Row]) -> str:
 
 def _missed(row: Row) -> str:
     place = row.operation if "n=" in row.operation else f"{row.operation}, n={row.n:,}"
-    return f"{place}: {_measured(row.measured, row.unit) or row.why}"
+    told = " ".join(filter(None, [_measured(row.measured, row.unit), row.why and f"({row.why})"]))
+    return f"{place}: {told}"
 
 
 def _measured(value: float | None, unit: str) -> str:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from cells import SIZES, STORES, Cell, base, failure, metric, ours, ratio, share, where
+from cells import SIZES, STORES, Cell, base, failure, metric, ours, ratio, share, verdict, where
 
 MILLION = 1_000_000
 LEAST = 0.95
@@ -41,7 +42,8 @@ class Target:
     unit: str = "x"
     at_most: bool = False
     sizes: tuple[int, ...] = SIZES
-    """Lengths of history; none for whichever was measured."""
+    """Lengths of history, or numbers of writers; none for whichever were measured, from *least* on."""
+    least: int = 0
     stores: tuple[str, ...] = STORES
     items: str = ""
     """Shape of the items; "" for any."""
@@ -49,7 +51,7 @@ class Target:
     def rows(self, cells: Sequence[Cell]) -> Iterator[Row]:
         """Yield what *cells* say to it, and for each store and size that should have been measured and was not that."""
         for store in self.stores:
-            here = [cell for cell in cells if self._speaks_of(cell) and cell["store"] == store]
+            here = [cell for cell in cells if self._speaks_of(cell) and cell["store"] == store and cell["n"] >= self.least]
             for size in self.sizes or sorted({cell["n"] for cell in here}) or (0,):
                 found = [cell for cell in here if cell["n"] == size]
                 row = Row(target=self.text, store=store, n=size, needed=self.needed, unit=self.unit, at_most=self.at_most)
@@ -129,16 +131,17 @@ TARGETS = (
     ),
     Target(
         text=f"run with 3 tool turns, session time only: {_85}",
-        part="runs", operations=("run, 3 tools",), figure=_share, needed=0.85, unit="%",
+        part="runs", operations=("run, 3 tools, session time",), figure=_share, needed=0.85, unit="%",
     ),
     Target(
         text="bytes written for 1,000 items of 2 kB: at least 60x fewer",
-        part="rest", operations=("",), items="2 kB", figure=_quotient("written_bytes", of_base=True), needed=60, sizes=(1_000,),
+        part="rest", operations=("bytes written",), items="2 kB", figure=_quotient("written_bytes", of_base=True), needed=60,
+        sizes=(1_000,),
     ),
     Target(
         text="bytes at rest: at most 0.6x for n >= 1,000",
-        part="rest", operations=("",), figure=_quotient("rest_bytes", of_base=False), needed=0.6, at_most=True,
-        sizes=(1_000, 5_000, 20_000),
+        part="rest", operations=("bytes at rest",), figure=_quotient("rest_bytes", of_base=False), needed=0.6, at_most=True,
+        sizes=(), least=1_000,
     ),
     Target(
         text="32 sessions on one conversation in one process: at least 20x the acknowledged adds/s",
@@ -164,6 +167,7 @@ TARGETS = (
     Target(
         text="limit=10: at most 50 MB of memory at a million events",
         part="memory", operations=("get 10",), figure=_in("memory_mb"), needed=50, unit="MB", at_most=True, sizes=(MILLION,),
+        stores=("redis",),  # the client's memory, whatever the store
     ),
     Target(
         text="embedded: no slower than SQLiteSession for add and get (the ratio's interval reaches 1)",
@@ -200,15 +204,17 @@ def _nowhere_below(cells: Sequence[Cell]) -> Iterator[Row]:
     for store in dict.fromkeys(cell["store"] for cell in cells):
         row = Row(target="no cell anywhere below 0.95x", store=store, needed=LEAST, unit="x")
         here = [cell for cell in cells if cell["store"] == store and ours(cell) and base(cell)]
-        found = [
-            replace(row, operation=where(cell), n=cell["n"], measured=ratio(cell), met=False, why=failure(cell, ours(cell)))
-            for cell in here if _below(cell)
-        ]  # fmt: skip
+        found = [replace(row, operation=where(cell), n=cell["n"], met=False, **_judged(cell)) for cell in here if _below(cell)]
         compared = [figure for cell in here if (figure := ratio(cell)) is not None]
         yield from found
         if not found:
             least = min(compared, default=None)
             yield replace(row, measured=least, met=True if compared else None, why=f"{len(compared)} cells")
+
+
+def _judged(cell: Cell) -> dict[str, Any]:
+    noise = "its interval holds 1" if verdict(cell) == "undecided" else ""
+    return {"measured": ratio(cell), "why": failure(cell, ours(cell)) or noise}
 
 
 def _below(cell: Cell) -> bool:

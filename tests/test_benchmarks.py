@@ -1,6 +1,7 @@
 """What is made of the benchmark's cells: verdicts on the targets, Markdown, plots, the README's parts. All from made cells."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import readme
 import report
 from cells import SIZES, multiple, ratio, share, verdict
+from figures import outside
 from targets import TARGETS, Row, targets
 
 MACHINE = {"date": "2026-01-01", "commit": "abc", "cores": "2", "system": "Linux", "daprd": "1.18"}
@@ -75,6 +77,17 @@ def test_a_verdict_needs_an_interval_that_excludes_1(ours: float, said: str) -> 
     assert report.interval(one).startswith("**") == (said != "undecided")
 
 
+def test_an_interval_of_the_median() -> None:
+    """The narrowest pair of ordered values that holds it in 95 % of cases; with fewer than six values, all of them."""
+    for count in range(1, 120):
+        below = [math.comb(count, k) / 2**count for k in range(count + 1)]  # so likely it is that k values are below it
+        skip = outside(count)
+        assert skip == 0 or sum(below[:skip]) + sum(below[-skip:]) <= 0.05
+        assert count < 6 or sum(below[: skip + 1]) * 2 <= 0.05
+        assert sum(below[: skip + 2]) * 2 > 0.05
+    assert [outside(count) for count in (3, 6, 10, 50)] == [0, 0, 1, 17]
+
+
 # ---- targets -----------------------------------------------------------------------------------------------------------
 
 HIT_AND_MISSED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -85,14 +98,17 @@ HIT_AND_MISSED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "get all, cold: never": (raced("matrix", "get all, cold", 10, 0.96), raced("matrix", "get all, cold", 10, 0.94)),
     "get all, cold: at least 1.4": (raced("matrix", "get all, cold", 1_000, 1.5), raced("matrix", "get all, cold", 1_000, 1.3)),
     "get all, cold: at least 2.5": (raced("matrix", "get all, cold", 5_000, 2.6), raced("matrix", "get all, cold", 5_000, 2.4)),
-    "run with 3": (raced("runs", "run, 3 tools", 0, 8.6), raced("runs", "run, 3 tools", 0, 8.4)),
+    "run with 3": (
+        raced("runs", "run, 3 tools, session time", 0, 8.6),
+        raced("runs", "run, 3 tools, session time", 0, 8.4),
+    ),
     "bytes written": (
-        counted("rest", "all", 1_000, {"written_bytes": 1}, {"written_bytes": 61}, items="2 kB"),
-        counted("rest", "all", 1_000, {"written_bytes": 1}, {"written_bytes": 59}, items="2 kB"),
+        counted("rest", "bytes written, added one by one", 1_000, {"written_bytes": 1}, {"written_bytes": 61}, items="2 kB"),
+        counted("rest", "bytes written, added one by one", 1_000, {"written_bytes": 1}, {"written_bytes": 59}, items="2 kB"),
     ),
     "bytes at rest": (
-        counted("rest", "all", 5_000, {"rest_bytes": 59}, {"rest_bytes": 100}),
-        counted("rest", "all", 5_000, {"rest_bytes": 61}, {"rest_bytes": 100}),
+        counted("rest", "bytes at rest", 5_000, {"rest_bytes": 59}, {"rest_bytes": 100}),
+        counted("rest", "bytes at rest", 5_000, {"rest_bytes": 61}, {"rest_bytes": 100}),
     ),
     "32 sessions": (
         counted("crowd", "adds, writers in one process", 32, {"per_second": 21}, {"per_second": 1}),
@@ -128,7 +144,7 @@ def test_a_target_is_met_or_missed(target: str) -> None:
     for one, met in zip(HIT_AND_MISSED[target], (True, False), strict=True):
         rows = targets([one])
         assert [row.met for row in found(rows, target) if row.met is not None] == [met]
-        assert {row.met for row in found(rows, target, "sqlite")} == {None}
+        assert {row.met for row in found(rows, target, "sqlite")} <= {None}
 
 
 def test_every_target_is_tried() -> None:
@@ -225,7 +241,8 @@ def test_losses_and_failures_stand_at_the_top(made: dict[str, Any]) -> None:
     slower = sum(verdict(one) == "slower" for one in made["cells"])
     assert f"{slower} slower" in top.splitlines()[2]
     assert "- matrix, redis: get all, cold, n=0 (emptied): **0.50** [0.49, 0.51]\n" in top
-    assert "- DaprSession at matrix, redis: add, spaced, n=20,000: AioRpcError: message larger than max (7 times)\n" in top
+    failure = "- DaprSession: AioRpcError: message larger than max\n  - matrix, redis: add, spaced, n=20,000 (7 times)\n"
+    assert failure in top
     assert "| get all, cold: never below 0.95x | **missed** in" in top
     assert "DaprSession: 4 x Boom" in text
 
