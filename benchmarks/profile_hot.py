@@ -246,7 +246,7 @@ def _rows(profile: Profile) -> list[tuple[str, float]]:
         (f"of that {'an empty call' if waves == 1 else f'{waves} empty calls, one after the other'}", least),
         ("of that for the bytes", bare - least),
         *((f"of that {name}", time) for name, time in profile.stages.items() if name.startswith("protobuf: replies")),
-        ("**protobuf**: requests built and serialised", built),
+        *([("**protobuf**: requests built and serialised", built)] if built else []),
         ("**Python above the store**: the operation in memory", above),
         *((f"of that {name}", time) for name, time in stages),
         ("of that everything else: lane, tasks, futures, cache", rest),

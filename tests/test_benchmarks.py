@@ -1,17 +1,25 @@
 """What is made of the benchmark's cells: verdicts on the targets, Markdown, plots, the README's parts. All from made cells."""
 
+import asyncio
 import json
 import math
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import plots
+import profile_hot
 import pytest
 import readme
 import report
 from cells import SIZES, multiple, ratio, share, verdict
 from figures import outside
+from replay import Recorder
+from rig import Rig
+from sampler import Samples, sampled
 from targets import TARGETS, Row, targets
+
+from eventlog_session.core import items as codec
 
 MACHINE = {"date": "2026-01-01", "commit": "abc", "cores": "2", "system": "Linux", "daprd": "1.18"}
 
@@ -291,3 +299,50 @@ def test_the_readmes_parts(made: dict[str, Any], tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(readme, "README", page)
     readme.main()
     assert page.read_text() == f"before\n<!-- bench -->\n{text}<!-- /bench -->\nafter\n"
+
+
+# ---- profile -----------------------------------------------------------------------------------------------------------
+
+
+class Stub:
+    """A stub whose calls take a turn."""
+
+    async def call(self, request: int) -> int:
+        """Return the request."""
+        await asyncio.sleep(0)
+        return request
+
+
+async def test_what_is_recorded_goes_in_waves() -> None:
+    """Calls made together are of one wave; who waited for one is of the next."""
+    recorder = Recorder(Stub())
+    await recorder.call(1)
+    await asyncio.gather(recorder.call(2), recorder.call(3))
+    await recorder.call(4)
+    assert [(one.request, one.wave, one.reply) for one in recorder.calls] == [(1, 1, 1), (2, 2, 2), (3, 2, 3), (4, 3, 4)]
+
+
+def test_samples_name_who_is_at_work() -> None:
+    """By package and function; what C does is its caller's."""
+    samples = Samples()
+    with sampled(samples):
+        end = process_time() + 0.3
+        while process_time() < end:
+            codec.encode([{"role": "user", "content": "hello"}] * 5_000)
+    (package, _), *_ = samples.packages.most_common(1)
+    (function, _), *_ = samples.functions.most_common(1)
+    assert (package, function) == ("eventlog_session", "eventlog_session/core/items.py: encode")
+    assert samples.cpu >= 0.3
+
+
+@pytest.mark.daprd
+async def test_the_profile_names_every_stage(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In small, so that it does not fall behind the code that it times; its figures mean nothing here."""
+    for name, value in {"SIZE": 300, "ADDS": 4, "GETS": 4, "BLOCKS": 2, "SAMPLED": 0.1}.items():
+        monkeypatch.setattr(profile_hot, name, value)
+    profiles = await profile_hot.measure(rig)
+    text = profile_hot.markdown(profiles, MACHINE)
+    assert "## One warm add\n\nCalls: ExecuteStateTransaction (" in text
+    assert "## One cold get of 300 items\n\nCalls: GetState (" in text
+    assert [sum(1 for stage in one.stages) for one in profiles] == [7, 8]
+    assert all(time > 0 for one in profiles for stage, time in one.stages.items() if "carries" not in stage)
