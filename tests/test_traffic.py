@@ -64,19 +64,22 @@ class Cost:
 
 # ---- the same bytes each time ------------------------------------------------------------------------------------------
 
-WORDS = (
-    "the order was shipped on Monday and will arrive before noon unless our customer asks for another address in which case "
-    "a refund of what they paid can be made once its parcel has come back to one of these depots please check that number"
-)
+SYLLABLES = "ba de fi go hu ka le mi no pu ra se ti vo wy za che sho thi tru ster ing er es ed al or an en in".split()  # noqa: SIM905
+
+
+def word(number: int) -> str:
+    """Return one of 2,000 words."""
+    return "".join(SYLLABLES[byte % len(SYLLABLES)] for byte in shake_256(b"word %d" % number).digest(1 + number % 4))
 
 
 def item(number: int) -> Any:
     """Return the item at *number* of every history: a user's or the model's, about 330 bytes that compress as prose does."""
-    words = WORDS.split()
-    text = " ".join(words[byte % len(words)] for byte in shake_256(b"words %d" % number).digest(40))
+    drawn = shake_256(b"words %d" % number).digest(160)
+    pairs = zip(drawn[::2], drawn[1::2], strict=True)
+    text = " ".join(word(one * two // 32) for one, two in pairs)  # the product: some words are said more often than others
     if number % 2 == 0:
-        return {"role": "user", "content": text}
-    content = [{"annotations": [], "text": text[:160], "type": "output_text", "logprobs": []}]
+        return {"role": "user", "content": text[:298]}
+    content = [{"annotations": [], "text": text[:139], "type": "output_text", "logprobs": []}]
     name = shake_256(b"name %d" % number).hexdigest(24)
     return {"id": f"msg_{name}", "content": content, "role": "assistant", "status": "completed", "type": "message"}
 
@@ -341,11 +344,12 @@ def test_budgets_of_trips(counted: Table, store: str) -> None:
         for size, cost in costs[operation].items():
             assert cost.trips == cost.operations, (operation, size)
     for size in SIZES[1:]:  # of nothing, what a `DaprSession` left is looked for, too
+        beyond = 0 if size <= 10 else 1 if size <= 1_000 else 2  # with a level of index nodes, a trip more
         assert costs["get 10, cold"][size].trips == 1, size
-        assert costs["get all, cold"][size].trips <= (1 if size <= 10 else 2), size
+        assert costs["get all, cold"][size].trips <= 1 + beyond, size
         assert costs["add, cold"][size].trips == 2, size
         # a read, the input, three turns of a call and its output, the answer
-        assert costs["run, 3 tools"][size].trips <= costs["run, 3 tools"][size].operations + 1, size
+        assert costs["run, 3 tools"][size].trips <= costs["run, 3 tools"][size].operations + beyond, size
     assert costs["get all, cold"][0].trips == costs["add, cold"][0].trips == 2
 
 
