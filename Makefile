@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test check typing lint up simulate mutants chaos certify bench-quick sdk-tests readme dev clean
+.PHONY: help demo test check typing lint up simulate mutants chaos certify bench-quick profile traffic sdk-tests readme dev clean
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
@@ -38,6 +38,13 @@ bench-quick: .stamps/dev ## against DaprSession through the same daprd: writes b
 	$(BIN)/pip install -q --no-deps --force-reinstall .
 	PYTHONPATH=tests:benchmarks $(BIN)/python -P benchmarks/run.py --quick
 
+profile: .stamps/dev ## where the time of an add and of a get goes: writes benchmarks/results/profile.md
+	$(BIN)/pip install -q --no-deps --force-reinstall .
+	PYTHONPATH=tests:benchmarks $(BIN)/python -P benchmarks/profile_hot.py
+
+traffic: .stamps/dev ## count round trips and bytes anew, after a change that is meant: writes tests/golden/traffic.json
+	PYTHONPATH=. $(BIN)/python tests/test_traffic.py
+
 certify: .stamps/dev ## ask every store the rig has how it behaves: writes benchmarks/results/certify/
 	PYTHONPATH=tests:. $(BIN)/python -P -m rig certify $(ARGS)
 
@@ -49,7 +56,7 @@ sdk-tests: .stamps/dev ## the Agents SDK's own session tests, from its sdist, ag
 	PYTHONPATH=tests $(BIN)/python -P tests/sdk/run.py $(ARGS)
 
 readme: .stamps/dev ## put the newest results into the README
-	$(BIN)/python -P benchmarks/readme.py
+	PYTHONPATH=tests:benchmarks $(BIN)/python -P benchmarks/readme.py
 
 dev: .stamps/dev
 

@@ -9,13 +9,25 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import plots
+from cells import STORES, Cell, failure, ours
+from report import counted, interval, met
+from targets import targets
 
 RESULTS = Path(__file__).parent / "results"
 README = RESULTS.parents[1] / "README.md"
+RATIOS = """\
+How many times as fast as `DaprSession`, by the length of the history: medians of the ratio, paired by round. Bold where its
+95 % interval excludes 1, so that it is no chance; below 1 `DaprSession` is faster. *Cold* is a new session object that knows
+nothing, *warm* the same object again.
+"""
 
 
-def splice(name: str, text: str, readme: Path = README) -> None:
+def splice(name: str, text: str, readme: Path | None = None) -> None:
     """Put *text* between the marks of *name*. Raises ValueError where they are not."""
+    readme = readme or README
     before, begin, rest = readme.read_text().partition(f"<!-- {name} -->\n")
     _, end, after = rest.partition(f"<!-- /{name} -->")
     if not begin or not end:
@@ -81,17 +93,80 @@ def simulation() -> str:
     return (RESULTS / "simulation.md").read_text().split("\n", 2)[2]
 
 
+def quick() -> str:
+    """Return what the newest quick run found."""
+    return benchmark("quick", "make bench-quick")
+
+
+def full() -> str:
+    """Return what the newest full run found, the targets with it."""
+    report = _report("full")
+    return f"{benchmark('full', 'make bench')}\nThe targets, as that run met them or not:\n\n{met(targets(report['cells']))}"
+
+
+def benchmark(name: str, command: str) -> str:
+    """Return the ratios that the run *name* found, where it loses, its plots, and how to repeat it."""
+    report = _report(name)
+    cells = [cell for cell in report["cells"] if ours(cell)]
+    parts = [counted(cells), RATIOS, *(_ratios(cells, store) for store in STORES)]
+    parts += [f"![{title}](benchmarks/results/{file})\n" for file, title in plots.pictures(cells, name).items()]
+    machine = report["machine"]
+    parts.append(
+        f"All figures, with medians, tails, trips, bytes and how each fails: [{name}.md](benchmarks/results/{name}.md). To "
+        f"reproduce: `{command}` ({report['seconds'] / 60:.0f} min; this was {machine['date']}, commit "
+        f"{machine['commit']}, "
+        f"{machine['cores']} cores, {machine['system']}, daprd {machine['daprd']}).\n"
+    )
+    return "\n".join(part for part in parts if part)
+
+
+def _ratios(cells: Sequence[Cell], store: str) -> str:
+    """Return DaprSession's time by eventlog's on one store: a row for each operation, a column for each length of history."""
+    here = sorted(
+        (cell for cell in cells if (cell["part"], cell["store"]) == ("matrix", store)), key=lambda cell: int(cell["n"])
+    )
+    found = {(cell["operation"], _length(cell)): _ratio(cell) for cell in here}
+    if not found:
+        return ""
+    operations = list(dict.fromkeys(operation for operation, _ in found))
+    lengths = list(dict.fromkeys(length for _, length in found))
+    rows = [[f"{store}, n =", *lengths], ["---", *["--:"] * len(lengths)]]
+    rows += [[operation, *(found.get((operation, length), "") for length in lengths)] for operation in operations]
+    return _rows(rows)
+
+
+def _length(cell: Cell) -> str:
+    return f"{cell['n']:,}" + (f" ({cell['state']})" if cell.get("state") else "")
+
+
+def _ratio(cell: Cell) -> str:
+    failed = [name for name in cell["subjects"] if name in ("DaprSession", "eventlog") and failure(cell, name)]
+    return f"{' and '.join(failed)} failed" if failed else interval(cell).partition(" [")[0]
+
+
+def _report(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
 def _rows(rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-PARTS: Mapping[str, Callable[[], str]] = {"certify": certified, "chaos": chaos, "simulation": simulation}
+PARTS: Mapping[str, Callable[[], str]] = {
+    "certify": certified,
+    "chaos": chaos,
+    "simulation": simulation,
+    "bench-quick": quick,
+    "bench": full,
+}
 
 
 def main() -> None:
     """Renew every part that has marks in the README."""
+    text = README.read_text()
     for name, part in PARTS.items():
-        splice(name, part())
+        if f"<!-- {name} -->" in text:
+            splice(name, part())
 
 
 if __name__ == "__main__":
