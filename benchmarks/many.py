@@ -135,7 +135,8 @@ class Crowd:
         names = [uuid4().hex for _ in range(self._sessions)]
         items = [message(number) for number in range(history)]
         if items:
-            await asyncio.gather(*(self._session(kind, name, fresh=True).add_items(items) for name in names))
+            some = asyncio.Semaphore(4)  # SQLite is locked for too long if all come at once
+            await asyncio.gather(*(self._seed(some, kind, name, items) for name in names))
         sessions = [self._session(kind, name) for name in names]
         gc.collect()
         cpu, start = process_time(), perf_counter()
@@ -154,6 +155,10 @@ class Crowd:
             if kind in KINDS and outcome is None:
                 stored = await self._session(kind, name, fresh=True).get_items()
                 expect([*(items or []), *self.added], stored)
+
+    async def _seed(self, some: asyncio.Semaphore, kind: str, name: str, items: list[Any]) -> None:
+        async with some:
+            await self._session(kind, name, fresh=True).add_items(items)
 
     added: tuple[Any, ...] = ()
     """What a run leaves in a session that was empty."""
