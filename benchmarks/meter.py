@@ -8,7 +8,7 @@ without the framing of gRPC and HTTP/2. Of a call that was called off only the r
 
 import asyncio
 from collections.abc import Awaitable, Generator
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 PAUSE = 0.01
@@ -19,40 +19,56 @@ class Sample(NamedTuple):
     """What one operation took. Bytes of calls that ended after it had returned are *behind* it, and only there."""
 
     seconds: float
-    trips: int  # longest chain of calls of which each began after another had ended: calls that overlap count as one
-    bytes_out: int
-    bytes_in: int
-    behind_out: int
-    behind_in: int
+    cpu: float  # seconds of this process, until what was left to do behind the operation was done, too
+    trips: float  # longest chain of calls of which each began after another had ended: calls that overlap count as one
+    bytes_out: float
+    bytes_in: float
+    behind_out: float
+    behind_in: float
 
 
 class Meter:
-    """Measures one operation at a time. It stands in for the generated stub *stub*."""
+    """Measures one operation at a time. It stands in for the generated stub *stub*; without one it only measures time."""
 
-    def __init__(self, stub: Any) -> None:
+    def __init__(self, stub: Any = None) -> None:
         self.taken: list[tuple[str, Sample]] = []  # by the operation's name
         self.calls: list[_Call] = []
+        self.operation = ""  # the one that was begun last
         self.running = False
+        self.wired = stub is not None
+        self._watching = False
         self._stub = stub
 
     def __getattr__(self, method: str) -> Any:
         real = getattr(self._stub, method)
-        return lambda request, **options: _Call(self, request, real(request, **options))
+        return lambda request, **options: self._call(request, real(request, **options))
 
-    async def timed(self, operation: str, work: Awaitable[Any]) -> Any:
-        """Return the answer of *work* after a pause, longer than `PAUSE` if calls behind it need more; add a sample."""
-        self.calls, self.running = [], True
-        start = perf_counter()
-        answer = await work
-        seconds = perf_counter() - start
-        self.running = False
-        await asyncio.sleep(PAUSE)
-        while any(call.state == "under way" for call in self.calls):  # noqa: ASYNC110
+    async def timed(self, operation: str, work: Awaitable[Any], times: int = 1) -> Any:
+        """
+        Return the answer of *work* after a pause, longer than `PAUSE` if calls behind it need more; add a sample.
+
+        *work* that is the operation done *times* over counts as one operation of its mean.
+        """
+        self.calls, self.operation = [], operation
+        self._watching = self.running = True
+        try:
+            cpu, start = process_time(), perf_counter()
+            answer = await work
+            seconds = perf_counter() - start
+            self.running = False
             await asyncio.sleep(PAUSE)
+            while any(call.state == "under way" for call in self.calls):  # noqa: ASYNC110
+                await asyncio.sleep(PAUSE)
+            cpu = process_time() - cpu
+        finally:
+            self._watching = self.running = False
         trips = max((call.depth for call in self.calls if call.state == "waited for"), default=0)
         sizes = (*self._sizes("waited for", "called off"), *self._sizes("behind"))
-        self.taken.append((operation, Sample(seconds, trips, *sizes)))
+        self.taken.append((operation, Sample(*(value / times for value in (seconds, cpu, trips, *sizes)))))
         return answer
+
+    def _call(self, request: Any, real: Any) -> Any:
+        return _Call(self, request, real) if self._watching else real
 
     def _sizes(self, *states: str) -> tuple[int, int]:
         calls = [call for call in self.calls if call.state in states]
@@ -66,7 +82,7 @@ class _Call:
     def __init__(self, meter: Meter, request: Any, real: Any) -> None:
         self.request = request
         self.reply: Any = None
-        self.depth: int = 1 + max((call.depth for call in meter.calls if call.state in {"waited for", "behind"}), default=0)
+        self.depth: int = 1 + max((call.depth for call in meter.calls if call.state == "waited for"), default=0)
         self.state: str = "under way"
         self._meter = meter
         self._real = real

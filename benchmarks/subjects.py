@@ -14,10 +14,38 @@ from eventlog_session import EventLogSession
 
 
 class Subject:
+    """An implementation on one store."""
+
+    meter: Meter
+
+    def session(self, session_id: str, *, cached: bool) -> Session:
+        """Return a session object: one that may know what others of this subject have read, or one that knows nothing."""
+        raise NotImplementedError
+
+    async def open(self, session_id: str, *, cached: bool) -> Session:
+        """Return a session object of which all that does not depend on the session is done: connecting, creating tables."""
+        return self.session(session_id, cached=cached)
+
+    async def release(self, session: Session) -> None:
+        """Close what a session object that knew nothing has of its own."""
+
+    async def seed(self, session_id: str, history: Sequence[Any]) -> None:
+        """Write *history* as a long conversation would have left it."""
+        raise NotImplementedError
+
+    async def empty(self, session_id: str, items: Sequence[Any]) -> None:
+        """Leave a session that has had *items* and is cleared."""
+        await self.seed(session_id, items)
+        await self.session(session_id, cached=False).clear_session()
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
+class SidecarSubject(Subject):
     """An implementation on one state store component, with a metered connection of its own to the sidecar."""
 
     _make: Any
-    _one_by_one: bool  # whether it shows in what is kept how a history was written
 
     def __init__(self, client: Any, component: str) -> None:
         self.meter = client._stub = Meter(client._stub)
@@ -34,33 +62,37 @@ class Subject:
         return subject
 
     def session(self, session_id: str, *, cached: bool) -> Session:
-        """Return a session object: one that may know what others of this subject have read, or one that knows nothing."""
+        """Return a session object on the open connection."""
         # a copy of the client shares the connection, and nothing that is remembered for the client
         client = self._client if cached else copy(self._client)
         session: Session = self._make(session_id, state_store_name=self._component, dapr_client=client)
         return session
-
-    async def seed(self, session_id: str, history: Sequence[Any]) -> None:
-        """Write *history* as a long conversation would have left it."""
-        session = self.session(session_id, cached=False)
-        batches = [[item] for item in history] if self._one_by_one else [list(history)]
-        # timed only for the meter's pause, in which ours deletes redundant keys
-        await self.meter.timed("seed", asyncio.gather(*map(session.add_items, batches)))
 
     async def close(self) -> None:
         """Close the connection."""
         await self._client.close()
 
 
-class Dapr(Subject):
+class Dapr(SidecarSubject):
     """The Agents SDK's own session. It keeps one array and caches nothing."""
 
     _make = DaprSession
-    _one_by_one = False
+
+    async def seed(self, session_id: str, history: Sequence[Any]) -> None:
+        """Add in batches, so that one too many shows how far it gets: what is kept does not tell them from single adds."""
+        session = self.session(session_id, cached=False)
+        for start in range(0, len(history), 5_000):
+            await session.add_items(list(history[start : start + 5_000]))
 
 
-class EventLog(Subject):
-    """Ours. Adds that arrive together are committed in groups, so an event for each item is written quickly, too."""
+class EventLog(SidecarSubject):
+    """Ours."""
 
     _make = EventLogSession
-    _one_by_one = True
+
+    async def seed(self, session_id: str, history: Sequence[Any]) -> None:
+        """Write an event for each item: adds that arrive together are committed in groups, which makes it quick."""
+        session = self.session(session_id, cached=False)
+        # timed only for the meter's pause, in which redundant keys are deleted
+        await self.meter.timed("seed", asyncio.gather(*(session.add_items([item]) for item in history)))
+        self.meter.taken.clear()

@@ -1,0 +1,107 @@
+"""
+A process that knows nothing: connecting, and reading all of a session for the first time. Part "process".
+
+Each sample is a process of its own, which imports first and then waits for its turn, so that no other is at work while the
+clock runs. As a program (`processes.py`) this module is such a process.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from hashlib import blake2b
+from itertools import count
+from time import perf_counter, process_time
+from typing import Any
+from uuid import uuid4
+
+from agents.extensions.memory.dapr_session import DaprSession
+from cases import expect
+from dapr.aio.clients import DaprClient
+from dapr.conf import settings
+from figures import Cell, Taken, cell
+from items import PLAIN, compact
+from meter import Sample
+from rig import Rig
+from scope import Scope
+
+from eventlog_session import EventLogSession
+
+KINDS: dict[str, Any] = {"DaprSession": DaprSession, "eventlog": EventLogSession}
+OPERATIONS = {"client": "get all, cold process", "address": "get all, cold process, from_address"}
+"""By how the session is made: over a `DaprClient`, or by `from_address`, which opens each implementation's own client."""
+AT_ONCE = 2
+"""Rounds whose processes start together, since it is the imports that take long."""
+
+
+async def read_all(kind: str, way: str, address: str, store: str, session_id: str) -> dict[str, Any]:
+    """Connect and read a session; return what it took and a digest of the items."""
+    cpu, begun = process_time(), perf_counter()
+    client: Any
+    if way == "client":
+        client = DaprClient(address=address)
+        session = KINDS[kind](session_id, state_store_name=store, dapr_client=client)
+    else:
+        session = KINDS[kind].from_address(session_id, state_store_name=store, dapr_address=address)
+        client = session
+    items = await session.get_items()
+    took = {"seconds": perf_counter() - begun, "cpu": process_time() - cpu}
+    await client.close()
+    return {**took, "digest": digest(items)}
+
+
+def digest(items: list[Any]) -> str:
+    """Return what tells one history from another."""
+    return blake2b(compact(items).encode(), digest_size=16).hexdigest()
+
+
+def child(kind: str, way: str, port: str, address: str, store: str, session_id: str) -> None:
+    """Say that all is imported, wait for a line, read the session."""
+    vars(settings)["DAPR_HTTP_PORT"] = port
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(json.dumps(asyncio.run(read_all(kind, way, address, store, session_id))), flush=True)
+
+
+async def measure(rig: Rig, scope: Scope) -> AsyncIterator[Cell]:
+    """Yield the cells of part "process"."""
+    from matrix import connected, tell  # noqa: PLC0415 a cold process need not import those
+
+    store = scope.process_store
+    async with connected(rig.address, store) as subjects:
+        for size in scope.process_sizes:
+            begun, history = perf_counter(), PLAIN.history(size)
+            ids = {kind: uuid4().hex for kind in KINDS}
+            for kind, session_id in ids.items():
+                await subjects[kind].seed(session_id, history)
+            for way in OPERATIONS if size in scope.address_sizes else ("client",):
+                taken = Taken(samples={kind: {} for kind in KINDS})
+                for first in range(0, scope.processes, AT_ONCE):
+                    _rounds(rig, store, way, ids, digest(history), first, taken)
+                where = {"part": "process", "store": store, "n": size, "items": PLAIN.name}
+                yield cell({**where, **({} if size else {"state": "new"})}, OPERATIONS[way], taken, wired=False)
+            tell(f"process, {store}, n={size}", begun)
+
+
+def _rounds(rig: Rig, store: str, way: str, ids: dict[str, str], right: str, first: int, taken: Taken) -> None:
+    """Measure `AT_ONCE` rounds from the *first*, one process after the other, in alternating order."""
+    order = [kind for number in range(AT_ONCE) for kind in (list(ids) if number % 2 else reversed(list(ids)))]
+    places = {kind: [str(rig.http_port), rig.address, store, session_id] for kind, session_id in ids.items()}
+    command = [sys.executable, "-P", __file__]
+    waiting = [
+        subprocess.Popen([*command, kind, way, *places[kind]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for kind in order
+    ]
+    for process in waiting:
+        assert process.stdout is not None
+        expect("ready\n", process.stdout.readline())
+    numbers = {kind: count(first) for kind in ids}
+    for kind, process in zip(order, waiting, strict=True):
+        answer = json.loads(process.communicate("go\n")[0])
+        expect(right, answer["digest"])
+        taken.samples[kind][next(numbers[kind])] = Sample(answer["seconds"], answer["cpu"], 0, 0, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    child(*sys.argv[1:])
