@@ -1,11 +1,12 @@
 """
 Reading the past: the newest 10 items and all of them, as they were at a version or at a moment, on a long log of which one
-event in twenty is a pop or a rewind. Every read is by an object that knows nothing; *now* is the same read of the present.
+event in twenty is a pop or a rewind. Every read is by an object that knows nothing; *now* is the same read of the present. The
+points lie anywhere in the log, and for whole histories in its last tenth, where they are about as long as the present's.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from time import perf_counter
 from typing import Any
@@ -20,7 +21,6 @@ from scope import Budget
 from seeding import histories, items_of, seeded, steps
 from subjects import Dapr, EventLog
 
-from eventlog_session.core.events import to_datetime
 from eventlog_session.log import EventLog as Log
 
 
@@ -32,8 +32,6 @@ class Scope:
     events: int = 20_000
     newest: Budget = Budget(seconds=4, least=10, most=60)
     whole: Budget = Budget(seconds=6, least=6, most=20)
-    tries: int = 6
-    """Whole histories at points chosen at random are read for their answers before anything is timed."""
 
 
 FULL = Scope()
@@ -43,9 +41,15 @@ FULL = Scope()
 class Reading:
     """One kind of read, over the rounds."""
 
-    name: str
+    what: str
+    when: str
     limit: int | None
     samples: list[Sample] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The operation."""
+        return f"{self.what} {self.when}, cold"
 
 
 async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> list[Cell]:  # noqa: ARG001 as every part
@@ -55,13 +59,14 @@ async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> li
     right = histories(steps(scope.events, undone=True))
     subject = await EventLog.connected(address, store)
     moments = await _moments(subject, session_id, right)
+    theirs = await _theirs(address, store)
     cells = []
     for limit, budget in ((LIMIT, scope.newest), (None, scope.whole)):
         begun = perf_counter()
         what = "get all" if limit is None else f"get {limit}"
-        readings = [Reading(f"{what} {when}, cold", limit) for when in ("now", "at a version", "at a moment")]
+        readings = [Reading(what, when, limit) for when in ("now", "at a version", "at a moment")]
         await _alternate(subject, session_id, right, moments, readings, budget)
-        cells += [await _cell(address, store, scope, one, readings[0]) for one in readings]
+        cells += [_cell(store, scope.events, one, readings[0], theirs) for one in readings]
         say(f"past, {store}, {what}: {perf_counter() - begun:.0f} s")
     await subject.close()
     return cells
@@ -73,7 +78,7 @@ async def _moments(subject: EventLog, session_id: str, right: Sequence[Any]) -> 
     times = {version: committed async for version, committed, _ in log.events()}
     expect(len(right) - 1, len(times))
     last = {committed: version for version, committed in times.items()}
-    return {version: to_datetime(committed) for committed, version in last.items()}
+    return {version: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=committed) for committed, version in last.items()}
 
 
 async def _alternate(
@@ -84,9 +89,9 @@ async def _alternate(
     readings: Sequence[Reading],
     budget: Budget,
 ) -> None:
-    """Read now, at a version and at its moment in turn; the points are spread evenly over the log by chance."""
+    """Read now, at a version and at its moment in turn, and check every answer."""
     chance, now = Random(len(right)), len(right) - 1
-    versions = sorted(moments)
+    versions = [version for version in sorted(moments) if readings[0].limit or version > 0.9 * now]
     begun = perf_counter()
     order = list(readings)
     for number in range(budget.most + 1):
@@ -105,15 +110,31 @@ async def _alternate(
                 one.samples.append(subject.meter.taken[0][1])
 
 
-async def _cell(address: str, store: str, scope: Scope, one: Reading, now: Reading) -> Cell:
+async def _theirs(address: str, store: str) -> str:
+    """Return how the past of a `DaprSession` can't be read."""
+    subject = await Dapr.connected(address, store)
+    session: Any = subject.session("warm-up", cached=False)
+    try:
+        await session.at(1).get_items()
+    except AttributeError as error:
+        return describe(error)
+    finally:
+        await subject.close()
+    raise RuntimeError("DaprSession can read the past by now: measure it")
+
+
+def _cell(store: str, events: int, one: Reading, now: Reading, theirs: str) -> Cell:
     ratios = [base.seconds / sample.seconds for base, sample in zip(now.samples, one.samples, strict=True)]
+    subjects: dict[str, Any] = {"eventlog": metrics(one.samples, wired=True)}
+    if one is not now:
+        subjects["DaprSession"] = {"failed": theirs, "times": 1}
     return {
         "part": "past",
         "store": store,
         "operation": one.name,
-        "n": scope.events,
+        "n": events,
         "items": "330 B",
         "rounds": len(one.samples),
-        "subjects": {"DaprSession": {"failed": await _theirs(address, store), "times": 1}, "eventlog": metrics(one.samples, wired=True)},
+        "subjects": subjects,
         "ratios": {} if one is now else {"now": ratio(ratios)},
     }
