@@ -31,7 +31,7 @@ class Scope:
     """How much is measured. *adds* are those of each writer in a round, by the number of writers."""
 
     adds: dict[int, int] = field(default_factory=lambda: {1: 60, 8: 20, 32: 10})
-    budget: Budget = Budget(seconds=10, least=6, most=12)
+    budget: Budget = Budget(seconds=7, least=6, most=12)
     places: tuple[str, ...] = (ONE_PROCESS, PROCESSES)
 
 

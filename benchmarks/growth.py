@@ -66,14 +66,14 @@ async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> li
     logs = [Log(size) for size in scope.sizes]
     for log in logs[1:]:
         await _open(subject, log, name(log.size))
-    heads = {log.size: await _head_bytes(subject, log.session) for log in logs[1:]}
+    heads = {log.size: await _head_bytes(log.session) for log in logs[1:]}
     begun = perf_counter()
     for number in range(scope.budget.most):
         if number >= scope.budget.least and perf_counter() > begun + scope.budget.seconds:
             break
         if number % scope.renew == 0:
             await _renew(subject, logs[0])
-            heads.setdefault(logs[0].size, await _head_bytes(subject, logs[0].session))
+            heads.setdefault(logs[0].size, await _head_bytes(logs[0].session))
         for log in logs if number % 2 else logs[::-1]:
             await _round(subject, log)
     failed = await how_theirs_fails(address, store, scope.sizes[-1])
@@ -106,7 +106,7 @@ async def _round(subject: EventLog, log: Log) -> None:
         log.taken[operation].append(sample)
 
 
-async def _head_bytes(subject: EventLog, session: Any) -> int:
+async def _head_bytes(session: Any) -> int:
     value = await session._store.get(Keys(session.session_id).head)
     return len(value.data)
 
@@ -116,7 +116,7 @@ async def how_theirs_fails(address: str, store: str, most: int) -> str:
     subject = await Dapr.connected(address, store)
     session, batch, number = subject.session(uuid4().hex, cached=True), 2_000, 0
     try:
-        for number in range(0, most, batch):  # noqa: B007 told below
+        for number in range(0, most, batch):
             await session.add_items([message(one) for one in range(number, number + batch)])
     except Exception as error:  # noqa: BLE001 how it fails is a result
         return f"at {number:,} items {describe(error)}"
@@ -139,5 +139,7 @@ def _cell(store: str, operation: str, log: Log, shortest: Log, heads: Mapping[in
         "items": "330 B",
         "rounds": len(samples),
         "subjects": subjects,
-        "ratios": {} if log is shortest else {f"n={shortest.size}": ratio([one.seconds / other.seconds for one, other in pairs])},
+        "ratios": {}
+        if log is shortest
+        else {f"n={shortest.size}": ratio([one.seconds / other.seconds for one, other in pairs])},
     }

@@ -14,7 +14,7 @@ from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter, process_time
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 from agents import Agent, Runner, function_tool, set_tracing_disabled
@@ -36,13 +36,14 @@ RUNS, CALLS = f"runs, {TURNS} tools, {{}} at once", f"session calls of runs, {TU
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """How much is measured. Whole runs on *run_stores* only: they take long, and it is the SDK that does."""
+    """How much is measured. Histories and whole runs are for *more_stores* only: they take long."""
 
     sessions: int = 1_000
-    histories: tuple[int, ...] = (0, 100)
-    calls: Budget = Budget(seconds=18, least=2, most=6)
-    runs: Budget = Budget(seconds=50, least=2, most=4)
-    run_stores: tuple[str, ...] = ("redis",)
+    warm_up: int = 20
+    calls: Budget = Budget(seconds=15, least=2, most=6)
+    more_stores: tuple[str, ...] = ("redis",)
+    more_histories: tuple[int, ...] = (100,)
+    runs: Budget = Budget(seconds=40, least=2, most=4)
 
 
 FULL = Scope()
@@ -108,31 +109,39 @@ class Rounds:
         """Return it as a cell has it; CPU is of a run."""
         found = {"per_second": median(self.rates), "spread_per_second": spread(self.rates), "cpu_ms": median(self.cpu) * 1e3}
         share = self.good / (self.good + self.failed.total())
-        return {**found, "acknowledged": share, "errors": dict(self.failed), **({"example": self.example} if self.example else {})}
+        return {
+            **found,
+            "acknowledged": share,
+            "errors": dict(self.failed),
+            **({"example": self.example} if self.example else {}),
+        }
 
 
 class Crowd:
     """Two implementations that take turns on one store, each on a connection of its own."""
 
-    def __init__(self, address: str, store: str, sessions: int) -> None:
+    def __init__(self, address: str, store: str, scope: Scope, added: Sequence[Any]) -> None:
         self._store = store
-        self._sessions = sessions
+        self._scope = scope
+        self._added = added  # what a run leaves in a session
         self._clients: dict[str, Any] = {kind: DaprClient(address=address) for kind in KINDS}
 
     async def alternate(self, kinds: Sequence[str], history: int, asked: Any, budget: Budget) -> dict[str, Rounds]:
         """Have *kinds* do whole runs, or what was *asked* of a session, in turn."""
         rounds, order = {kind: Rounds() for kind in kinds}, list(kinds)
+        for kind in order:  # what a process learns once is not what is measured
+            await self._round(kind, self._scope.warm_up, history, asked, Rounds())
         begun = perf_counter()
         for number in range(budget.most):
             if number >= budget.least and perf_counter() > begun + budget.seconds:
                 break
             order.reverse()
             for kind in order:
-                await self._round(kind, history, asked, rounds[kind])
+                await self._round(kind, self._scope.sessions, history, asked, rounds[kind])
         return rounds
 
-    async def _round(self, kind: str, history: int, asked: Any, rounds: Rounds) -> None:
-        names = [uuid4().hex for _ in range(self._sessions)]
+    async def _round(self, kind: str, count: int, history: int, asked: Any, rounds: Rounds) -> None:
+        names = [uuid4().hex for _ in range(count)]
         items = [message(number) for number in range(history)]
         if items:
             some = asyncio.Semaphore(4)  # SQLite is locked for too long if all come at once
@@ -153,15 +162,11 @@ class Crowd:
         rounds.example = rounds.example or (describe(failed[0]) if failed else "")
         for name, outcome in zip(names, done, strict=True):
             if kind in KINDS and outcome is None:
-                stored = await self._session(kind, name, fresh=True).get_items()
-                expect([*(items or []), *self.added], stored)
+                expect([*items, *self._added], await self._session(kind, name, fresh=True).get_items())
 
     async def _seed(self, some: asyncio.Semaphore, kind: str, name: str, items: list[Any]) -> None:
         async with some:
             await self._session(kind, name, fresh=True).add_items(items)
-
-    added: tuple[Any, ...] = ()
-    """What a run leaves in a session that was empty."""
 
     def _session(self, kind: str, name: str, *, fresh: bool = False) -> Any:
         if kind not in KINDS:
@@ -178,14 +183,14 @@ async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> li
     """Return a cell of whole runs (with the floor) and one of session calls for each history; *n* is its length."""
     set_tracing_disabled(True)
     await run(free := Free("recorded"))
-    crowd = Crowd(address, store, scope.sessions)
-    crowd.added = tuple(cast("list[Any]", await free.get_items()))
-    asked = free.asked[:-1]
+    asked = free.asked.copy()
+    crowd = Crowd(address, store, scope, await free.get_items())
+    more = store in scope.more_stores
     cells = []
-    for history in scope.histories:
+    for history in (0, *(scope.more_histories if more else ())):
         rounds = await crowd.alternate(list(KINDS), history, asked, scope.calls)
         cells.append(_cell(store, CALLS.format(f"{scope.sessions:,}"), history, rounds))
-    if store in scope.run_stores:
+    if more:
         rounds = await crowd.alternate([*KINDS, "floor"], 0, None, scope.runs)
         cells.append(_cell(store, RUNS.format(f"{scope.sessions:,}"), 0, rounds))
     await crowd.close()

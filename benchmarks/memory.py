@@ -1,6 +1,8 @@
 """
-Memory of the process that reads: a fresh process for each read, with the client connected, for all of 5,000 items and for the
-newest 10 of 5,000 and of a million. On one store: it is the client's memory.
+Memory of the process that reads, and how long a process's first read takes.
+
+A fresh process for each read, with the client connected: all of 5,000 items, the newest 10 of 5,000 and of a million. On one
+store: it is the client's memory.
 """
 
 import asyncio
@@ -48,7 +50,9 @@ async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> li
         await subject.seed(f"memory-{kind}", [message(number) for number in range(scope.size)])
     million = name(scope.events)
     await seeded(address, scope.stores, million, scope.events)
-    view = await cast("EventLogSession", subjects["eventlog"].session(million, cached=False)).read(limit=0)  # it may be added to
+    view = await cast("EventLogSession", subjects["eventlog"].session(million, cached=False)).read(
+        limit=0
+    )  # it may be added to
     await asyncio.gather(*(subject.close() for subject in subjects.values()))
 
     async def read(kind: str, session_id: str, limit: int | None, size: int) -> list[Read]:

@@ -1,7 +1,9 @@
 """
-Reading the past: the newest 10 items and all of them, as they were at a version or at a moment, on a long log of which one
-event in twenty is a pop or a rewind. Every read is by an object that knows nothing; *now* is the same read of the present. The
-points lie anywhere in the log, and for whole histories in its last tenth, where they are about as long as the present's.
+Reading the past: the newest 10 items and all of them, as they were at a version or at a moment.
+
+The log is long, and one event in twenty is a pop or a rewind. Every read is by an object that knows nothing; *now* is the same
+read of the present. The points lie anywhere in the log, and for whole histories in its last tenth, where they are about as
+long as the present's.
 """
 
 from collections.abc import Sequence
@@ -78,7 +80,9 @@ async def _moments(subject: EventLog, session_id: str, right: Sequence[Any]) -> 
     times = {version: committed async for version, committed, _ in log.events()}
     expect(len(right) - 1, len(times))
     last = {committed: version for version, committed in times.items()}
-    return {version: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=committed) for committed, version in last.items()}
+    return {
+        version: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=committed) for committed, version in last.items()
+    }
 
 
 async def _alternate(
