@@ -5,6 +5,7 @@ The ratio *n=10* is the time on the shortest log by the time on this one, paired
 added to, so it is replaced every few rounds.
 """
 
+import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -67,6 +68,8 @@ async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> li
     for log in logs[1:]:
         await _open(subject, log, name(log.size))
     heads = {log.size: await _head_bytes(log.session) for log in logs[1:]}
+    gc.collect()
+    gc.freeze()  # the modules: a collection while measuring meets sessions only
     begun = perf_counter()
     for number in range(scope.budget.most):
         if number >= scope.budget.least and perf_counter() > begun + scope.budget.seconds:
@@ -99,6 +102,7 @@ async def _round(subject: EventLog, log: Log) -> None:
     number = log.size + log.added
     log.added += 1
     subject.meter.taken.clear()
+    gc.collect()
     await subject.meter.timed(ADD, log.session.add_items([message(number)]))
     answer = await subject.meter.timed(GET, subject.session(log.session_id, cached=False).get_items(limit=LIMIT))
     expect([message(number) for number in range(number + 1 - LIMIT, number + 1)], answer)

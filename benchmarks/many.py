@@ -40,10 +40,10 @@ class Scope:
 
     sessions: int = 1_000
     warm_up: int = 20
-    calls: Budget = Budget(seconds=15, least=2, most=6)
+    calls: Budget = Budget(seconds=12, least=2, most=6)
     more_stores: tuple[str, ...] = ("redis",)
     more_histories: tuple[int, ...] = (100,)
-    runs: Budget = Budget(seconds=40, least=2, most=4)
+    runs: Budget = Budget(seconds=30, least=2, most=2)
 
 
 FULL = Scope()

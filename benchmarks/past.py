@@ -6,6 +6,7 @@ read of the present. The points lie anywhere in the log, and for whole histories
 long as the present's.
 """
 
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -96,6 +97,8 @@ async def _alternate(
     """Read now, at a version and at its moment in turn, and check every answer."""
     chance, now = Random(len(right)), len(right) - 1
     versions = [version for version in sorted(moments) if readings[0].limit or version > 0.9 * now]
+    gc.collect()
+    gc.freeze()  # modules and the right answers: a collection while measuring meets sessions only
     begun = perf_counter()
     order = list(readings)
     for number in range(budget.most + 1):
@@ -108,6 +111,7 @@ async def _alternate(
             point = {"now": None, "at a version": version, "at a moment": moments[version]}[one.when]
             reader = session if point is None else session.at(point)
             subject.meter.taken.clear()
+            gc.collect()
             answer = await subject.meter.timed(one.name, reader.get_items(limit=one.limit))
             expect(items_of(right[now if point is None else version])[-(one.limit or 0) :], answer)
             if number:
