@@ -59,10 +59,10 @@ class Log:
     taken: dict[str, list[Sample]] = field(default_factory=lambda: {ADD: [], GET: []})
 
 
-async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> list[Cell]:  # noqa: ARG001 as every part
+async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> list[Cell]:
     """Return a cell for each operation and length, with the head's stored bytes at each."""
     for size in scope.sizes[1:]:
-        await seeded(address, scope.stores, name(size), size)
+        await seeded(rig, scope.stores, name(size), size)
     subject = await EventLog.connected(address, store)
     logs = [Log(size) for size in scope.sizes]
     for log in logs[1:]:

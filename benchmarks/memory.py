@@ -49,7 +49,7 @@ async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> li
     for kind, subject in subjects.items():
         await subject.seed(f"memory-{kind}", [message(number) for number in range(scope.size)])
     million = name(scope.events)
-    await seeded(address, scope.stores, million, scope.events)
+    await seeded(rig, scope.stores, million, scope.events)
     view = await cast("EventLogSession", subjects["eventlog"].session(million, cached=False)).read(
         limit=0
     )  # it may be added to

@@ -55,10 +55,10 @@ class Reading:
         return f"{self.what} {self.when}, cold"
 
 
-async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> list[Cell]:  # noqa: ARG001 as every part
+async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> list[Cell]:
     """Return a cell for each kind of read; ratios are of the time that the same read of the present takes."""
     session_id = f"past-{scope.events}"
-    await seeded(address, scope.stores, session_id, scope.events, undone=True)
+    await seeded(rig, scope.stores, session_id, scope.events, undone=True)
     right = histories(steps(scope.events, undone=True))
     subject = await EventLog.connected(address, store)
     moments = await _moments(subject, session_id, right)

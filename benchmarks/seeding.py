@@ -16,6 +16,7 @@ from typing import Any
 from aside import answer, told
 from items import message
 from paired import say
+from rig import Rig
 
 from eventlog_session.core.items import encode
 from eventlog_session.core.keys import Keys
@@ -36,9 +37,11 @@ ADD, POP = 0, -1
 _done: set[tuple[str, str]] = set()
 
 
-async def seeded(address: str, stores: Sequence[str], session_id: str, events: int, *, undone: bool = False) -> None:
-    """Have a log of so many events in every one of *stores*, if it was not put there before."""
-    missing = [store for store in stores if (f"{address} {store}", session_id) not in _done]
+async def seeded(rig: Rig, stores: Sequence[str], session_id: str, events: int, *, undone: bool = False) -> None:
+    """Have a log of so many events in every one of *stores* that *rig* serves, if it was not put there before."""
+    address = rig.address
+    there = [store for store in stores if store in rig._served]
+    missing = [store for store in there if (f"{address} {store}", session_id) not in _done]
     if missing:
         seconds = await told("seeding", address=address, stores=missing, session_id=session_id, events=events, undone=undone)
         say(f"a log of {events:,} events: " + ", ".join(f"{what} in {took:.0f} s" for what, took in seconds.items()))
