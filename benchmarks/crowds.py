@@ -1,0 +1,123 @@
+"""
+Many writers on one session, in one process or in a process each: acknowledged adds a second, and whether they are there.
+
+Each round is a new session with one item in it, to which every writer adds items one after the other, all writers at once; the
+implementations take turns. Afterwards the session is read by an object that knows nothing: what was acknowledged must be
+there, once. Only what was acknowledged counts as done.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from copy import copy
+from dataclasses import dataclass, field
+from statistics import median
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+from dapr.aio.clients import DaprClient
+from figures import Cell
+from paired import ratio, say, spread
+from rig import Rig
+from scope import Budget
+from writers import KINDS, Crew, Processes, Together, Told, make, said, verdict
+
+ONE_PROCESS, PROCESSES = "adds, writers in one process", "adds, a process for each writer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """How much is measured. *adds* are those of each writer in a round, by the number of writers."""
+
+    adds: dict[int, int] = field(default_factory=lambda: {1: 60, 8: 20, 32: 10})
+    budget: Budget = Budget(seconds=7, least=6, most=12)
+    places: tuple[str, ...] = (ONE_PROCESS, PROCESSES)
+
+
+FULL = Scope()
+QUICK = Scope(adds={8: 15}, budget=Budget(seconds=3, least=3, most=6), places=(ONE_PROCESS,))
+
+
+@dataclass(slots=True)
+class Rounds:
+    """What one implementation's writers did, over all rounds."""
+
+    rates: list[float] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    wrong: Counter[str] = field(default_factory=Counter)
+
+    def metrics(self) -> dict[str, Any]:
+        """Return it as a cell has it. *adds* are those that were tried."""
+        acknowledged = sum(len(one.acknowledged) for one in self.told)
+        adds = acknowledged + sum(len(one.raised) for one in self.told)
+        return {
+            "per_second": median(self.rates),
+            "spread_per_second": spread(self.rates),
+            "adds": adds,
+            "acknowledged": acknowledged / adds,
+            "errors": dict(sum((one.errors for one in self.told), Counter())),
+            **self.wrong,
+        }
+
+
+async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> list[Cell]:
+    """Return a cell for each number of writers in one process and in as many; *n* is the number of writers."""
+    cells = []
+    async with AsyncExitStack() as opened:
+        client: Any = DaprClient(address=address)
+        opened.push_async_callback(client.close)
+        for place in scope.places:
+            for writers, adds in scope.adds.items():
+                begun = perf_counter()
+                async with AsyncExitStack() as working:
+                    crew: Crew = Together(client, store, writers)
+                    if place == PROCESSES:
+                        crew = await working.enter_async_context(Processes(address, rig.http_port, store, writers))
+                    rounds = await _alternate(crew, client, store, adds, scope.budget)
+                cells.append(_cell(store, place, writers, rounds))
+                say(f"crowd, {store}, {place}, {writers} writers: {perf_counter() - begun:.0f} s")
+    return cells
+
+
+async def _alternate(crew: Crew, client: Any, store: str, adds: int, budget: Budget) -> dict[str, Rounds]:
+    rounds = {kind: Rounds() for kind in KINDS}
+    order = list(KINDS)
+    for kind in order:  # what a process learns once is not what is measured
+        await _round(crew, client, store, kind, 2, Rounds())
+    begun = perf_counter()
+    for number in range(budget.most):
+        if number >= budget.least and perf_counter() > begun + budget.seconds:
+            break
+        order.reverse()
+        for kind in order:
+            await _round(crew, client, store, kind, adds, rounds[kind])
+    return rounds
+
+
+async def _round(crew: Crew, client: Any, store: str, kind: str, adds: int, rounds: Rounds) -> None:
+    session_id = uuid4().hex
+    # who creates a session is another question, and one on which DaprSessions collide with errors they do not know
+    await make(kind, session_id, copy(client), store).add_items([said("-")])
+    told = await crew.write(kind, session_id, adds)
+    seconds = max(one.ended for one in told) - min(one.begun for one in told)
+    rounds.rates.append(sum(len(one.acknowledged) for one in told) / seconds)
+    rounds.told += told
+    items: Sequence[Any] = await make(kind, session_id, copy(client), store).get_items()
+    rounds.wrong.update(verdict(told, items))
+
+
+def _cell(store: str, place: str, writers: int, rounds: dict[str, Rounds]) -> Cell:
+    ours, theirs = rounds["eventlog"].rates, rounds["DaprSession"].rates
+    # a round in which nothing at all was acknowledged has no ratio
+    ratios = [one / other for one, other in zip(ours, theirs, strict=True) if other]
+    return {
+        "part": "crowd",
+        "store": store,
+        "operation": place,
+        "n": writers,
+        "items": "330 B",
+        "rounds": len(ours),
+        "subjects": {kind: found.metrics() for kind, found in rounds.items()},
+        "ratios": {"eventlog": ratio(ratios)} if ratios else {},
+    }
