@@ -8,7 +8,6 @@ DaprSession against itself, to show what the method makes of no difference. Writ
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 import tempfile
@@ -19,23 +18,48 @@ from time import perf_counter
 from typing import Any
 
 import agent_runs
+import crowds
+import growth
+import many
 import matrix
+import memory
+import past
 import processes
 import reference
+import rest
 from dapr.conf import settings
 from facts import machine
 from figures import Cell
+from report import write
 from rig import Rig
 from scope import FULL, QUICK, STORES, Scope
 
-RESULTS = Path(__file__).parent / "results"
 Part = Callable[[Rig, Scope], AsyncIterator[Cell] | Awaitable[list[Cell]]]
+
+
+def on_each(measure: Callable[[Rig, str, str], Awaitable[list[Cell]]]) -> Part:
+    """Return a part that is measured on one store after the other."""
+
+    async def part(rig: Rig, scope: Scope) -> AsyncIterator[Cell]:
+        for store in scope.stores:
+            for cell in await measure(rig, rig.address, store):
+                yield cell
+
+    return part
+
+
 PARTS: Mapping[str, Part] = {
     "matrix": matrix.measure,
     "items": matrix.measure_items,
     "runs": agent_runs.measure,
     "reference": reference.measure,
     "process": processes.measure,
+    "crowd": on_each(crowds.measure),
+    "many": on_each(many.measure),
+    "rest": on_each(rest.measure),
+    "past": on_each(past.measure),
+    "growth": on_each(growth.measure),
+    "memory": on_each(memory.measure),
 }
 """Every part by its name, in the order in which they run. A part yields its cells, or returns them all."""
 
@@ -59,19 +83,6 @@ def run(scope: Scope) -> dict[str, Any]:
             found += asyncio.run(cells(PARTS[name], rig, scope))
             print(f"{name}: {perf_counter() - started:.0f} s in all", file=sys.stderr, flush=True)
         return {"machine": machine(rig, load), "seconds": perf_counter() - begun, "cells": found}
-
-
-def markdown(report: Mapping[str, Any]) -> str:
-    """Return all cells as one table: medians in ms, and DaprSession's times by the others'."""
-    lines = ["| part | store | operation | n | items | ms | ratios |", "|---|---|---|--:|---|---|---|"]
-    for cell in report["cells"]:
-        names = [str(cell[name]) for name in ("part", "store", "operation")]
-        size = f"{cell['n']:,} {cell.get('state', '')}".strip()
-        took = {name: one.get("failed") or f"{one['p50_ms']:.2f}" for name, one in cell["subjects"].items()}
-        ratios = {name: "{ratio:.2f} [{low:.2f}, {high:.2f}]".format_map(one) for name, one in cell["ratios"].items()}
-        both = ["; ".join(f"{name} {text}" for name, text in column.items()) for column in (took, ratios)]
-        lines.append(f"| {' | '.join([*names, size, cell['items'], *both])} |")
-    return "\n".join([*lines, "", *(f"- {name}: {fact}" for name, fact in report["machine"].items()), ""])
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -106,11 +117,8 @@ def main() -> None:
     """Run the benchmark and write its results."""
     scope, name = arguments()
     report = run(scope)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
-    (RESULTS / f"{name}.md").write_text(text := markdown(report))
-    print(text)
-    print(f"{len(report['cells'])} cells in {report['seconds']:.0f} s; kept in benchmarks/results/{name}.json")
+    print(write(report, name))
+    print(f"{len(report['cells'])} cells in {report['seconds']:.0f} s; kept in benchmarks/results/{name}.*")
 
 
 if __name__ == "__main__":
