@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test check typing lint up simulate mutants chaos certify bench-quick sdk-tests readme dev clean
+.PHONY: help demo test check typing lint up simulate mutants chaos certify bench bench-quick sdk-tests readme dev clean
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
@@ -34,7 +34,11 @@ simulate: .stamps/dev ## the commit protocol under faults in virtual time: 40,00
 mutants: .stamps/dev ## each guard of the protocol taken away in turn, and the test that notices
 	PYTHONPATH=.:tests $(BIN)/python -P -m mutants
 
-bench-quick: .stamps/dev ## against DaprSession through the same daprd: writes benchmarks/results/
+bench: .stamps/dev ## against DaprSession through the same daprd, half an hour: writes benchmarks/results/full.*
+	$(BIN)/pip install -q --no-deps --force-reinstall .
+	PYTHONPATH=tests:benchmarks $(BIN)/python -P benchmarks/run.py $(ARGS)
+
+bench-quick: .stamps/dev ## the core of it in three minutes: writes benchmarks/results/quick.*
 	$(BIN)/pip install -q --no-deps --force-reinstall .
 	PYTHONPATH=tests:benchmarks $(BIN)/python -P benchmarks/run.py --quick
 

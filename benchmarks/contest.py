@@ -36,12 +36,12 @@ class Place:
         return uuid4().hex if self.state == "new" else f"{self.session_id}-{name}"
 
 
-def describe(error: Exception) -> str:
+def describe(error: Exception, when: str = "") -> str:
     """Return an error's type and the beginning of what it says."""
     told = getattr(error, "details", None)
     code = getattr(error, "code", None)
     text = f"{getattr(code() if callable(code) else code, 'name', '')} {told() if callable(told) else error}".strip()
-    return f"{type(error).__name__}: {text[:120]}"
+    return f"{type(error).__name__}: {when}{text[:120]}"
 
 
 async def prepare(subjects: Mapping[str, Subject], shape: Shape, size: int, state: str = "") -> Place:
@@ -56,7 +56,7 @@ async def prepare(subjects: Mapping[str, Subject], shape: Shape, size: int, stat
             else:
                 await subject.seed(place.id_of(name), place.history)
         except Exception as error:  # noqa: BLE001 how it fails is a result
-            place.failed[name] = describe(error)
+            place.failed[name] = describe(error, "while the history is written: ")
     gc.collect()
     gc.freeze()  # modules and the history: a collection while measuring meets sessions only
     return place

@@ -9,9 +9,9 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import count
 from time import perf_counter, process_time
 from typing import Any
 from uuid import uuid4
@@ -24,7 +24,7 @@ from figures import Cell, Taken, cell
 from items import PLAIN, compact
 from meter import Sample
 from rig import Rig
-from scope import Scope
+from scope import Budget, Scope
 
 from eventlog_session import EventLogSession
 
@@ -75,32 +75,50 @@ async def measure(rig: Rig, scope: Scope) -> AsyncIterator[Cell]:
             ids = {kind: uuid4().hex for kind in KINDS}
             for kind, session_id in ids.items():
                 await subjects[kind].seed(session_id, history)
+            where = {"part": "process", "store": store, "n": size, "items": PLAIN.name, **({} if size else {"state": "new"})}
             for way in OPERATIONS if size in scope.address_sizes else ("client",):
-                taken = Taken(samples={kind: {} for kind in KINDS})
-                for first in range(0, scope.processes, AT_ONCE):
-                    _rounds(rig, store, way, ids, digest(history), first, taken)
-                where = {"part": "process", "store": store, "n": size, "items": PLAIN.name}
-                yield cell({**where, **({} if size else {"state": "new"})}, OPERATIONS[way], taken, wired=False)
+                turn = Turn(rig, store, way, ids, digest(history))
+                yield cell(where, OPERATIONS[way], turn.rounds(scope.processes), wired=False)
             tell(f"process, {store}, n={size}", begun)
 
 
-def _rounds(rig: Rig, store: str, way: str, ids: dict[str, str], right: str, first: int, taken: Taken) -> None:
-    """Measure `AT_ONCE` rounds from the *first*, one process after the other, in alternating order."""
-    order = [kind for number in range(AT_ONCE) for kind in (list(ids) if number % 2 else reversed(list(ids)))]
-    places = {kind: [str(rig.http_port), rig.address, store, session_id] for kind, session_id in ids.items()}
-    command = [sys.executable, "-P", __file__]
-    waiting = [
-        subprocess.Popen([*command, kind, way, *places[kind]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for kind in order
-    ]
-    for process in waiting:
-        assert process.stdout is not None
-        expect("ready\n", process.stdout.readline())
-    numbers = {kind: count(first) for kind in ids}
-    for kind, process in zip(order, waiting, strict=True):
-        answer = json.loads(process.communicate("go\n")[0])
-        expect(right, answer["digest"])
-        taken.samples[kind][next(numbers[kind])] = Sample(answer["seconds"], answer["cpu"], 0, 0, 0, 0, 0)
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What is read, how, and the digest of the *right* answer."""
+
+    rig: Rig
+    store: str
+    way: str
+    ids: Mapping[str, str]
+    right: str
+
+    def rounds(self, budget: Budget) -> Taken:
+        """Measure within the budget, some processes at a time."""
+        taken = Taken(samples={kind: {} for kind in self.ids})
+        give_up = perf_counter() + budget.seconds
+        for first in range(0, budget.most, AT_ONCE):
+            if first >= budget.least and perf_counter() > give_up:
+                break
+            for kind, number, answer in self._some(first):
+                expect(self.right, answer["digest"])
+                taken.samples[kind][number] = Sample(answer["seconds"], answer["cpu"], 0, 0, 0, 0, 0)
+        return taken
+
+    def _some(self, first: int) -> Iterator[tuple[str, int, Any]]:
+        """Yield what `AT_ONCE` rounds took, one process after the other, in alternating order."""
+        kinds = list(self.ids)
+        order = [(kind, first + n) for n in range(AT_ONCE) for kind in (kinds if n % 2 else reversed(kinds))]
+        waiting = [(*turn, self._start(turn[0])) for turn in order]
+        for *_, process in waiting:
+            assert process.stdout is not None
+            expect("ready\n", process.stdout.readline())
+        for kind, number, process in waiting:
+            yield kind, number, json.loads(process.communicate("go\n")[0])
+
+    def _start(self, kind: str) -> "subprocess.Popen[str]":
+        place = [str(self.rig.http_port), self.rig.address, self.store, self.ids[kind]]
+        command = [sys.executable, "-P", __file__, kind, self.way, *place]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 if __name__ == "__main__":

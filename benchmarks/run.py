@@ -61,6 +61,19 @@ def run(scope: Scope) -> dict[str, Any]:
         return {"machine": machine(rig, load), "seconds": perf_counter() - begun, "cells": found}
 
 
+def markdown(report: Mapping[str, Any]) -> str:
+    """Return all cells as one table: medians in ms, and DaprSession's times by the others'."""
+    lines = ["| part | store | operation | n | items | ms | ratios |", "|---|---|---|--:|---|---|---|"]
+    for cell in report["cells"]:
+        names = [str(cell[name]) for name in ("part", "store", "operation")]
+        size = f"{cell['n']:,} {cell.get('state', '')}".strip()
+        took = {name: one.get("failed") or f"{one['p50_ms']:.2f}" for name, one in cell["subjects"].items()}
+        ratios = {name: "{ratio:.2f} [{low:.2f}, {high:.2f}]".format_map(one) for name, one in cell["ratios"].items()}
+        both = ["; ".join(f"{name} {text}" for name, text in column.items()) for column in (took, ratios)]
+        lines.append(f"| {' | '.join([*names, size, cell['items'], *both])} |")
+    return "\n".join([*lines, "", *(f"- {name}: {fact}" for name, fact in report["machine"].items()), ""])
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
@@ -95,6 +108,8 @@ def main() -> None:
     report = run(scope)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
+    (RESULTS / f"{name}.md").write_text(text := markdown(report))
+    print(text)
     print(f"{len(report['cells'])} cells in {report['seconds']:.0f} s; kept in benchmarks/results/{name}.json")
 
 

@@ -36,7 +36,7 @@ class Scope:
     address_sizes: tuple[int, ...] = (100,)
     """Those of them at which the session also opens a connection of its own."""
     process_store: str = "redis"
-    processes: int = 16
+    processes: Budget = Budget(seconds=25.0, least=8, most=16)
     """Cold processes of each implementation at each size."""
 
 
