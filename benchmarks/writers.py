@@ -8,11 +8,13 @@ Agents SDK takes seconds of CPU, and 32 processes would take minutes for it.
 import asyncio
 import logging
 import multiprocessing
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol, Self
 
@@ -101,7 +103,8 @@ class Processes:
 
     def __init__(self, address: str, http_port: int, store: str, writers: int) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["__main__", "writers"])
+        # each process imports the main program again, which is quick if all that this imports is there
+        context.set_forkserver_preload(["writers", Path(getattr(sys.modules["__main__"], "__file__", None) or "writers").stem])
         self._barrier = context.Barrier(writers)  # kept, since its semaphores go with it
         pipes = [context.Pipe() for _ in range(writers)]
         self._connections = [ours for ours, _ in pipes]
