@@ -22,15 +22,19 @@ _T = TypeVar("_T")
 _TRAITS = Traits(atomic_create=True, keeps_bytes=True, trusted=True, transactional=True)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS eventlog_values (
-    key TEXT PRIMARY KEY, value BLOB NOT NULL, etag TEXT NOT NULL, expires REAL
-) WITHOUT ROWID
+    key TEXT NOT NULL PRIMARY KEY, etag TEXT NOT NULL, expires REAL, value BLOB NOT NULL
+)
 """
+"""With rowids: without them an append writes 1.5 to 2.3 more pages, since large values make poor index entries."""
 _INDEX = "CREATE INDEX IF NOT EXISTS eventlog_expiries ON eventlog_values (expires) WHERE expires IS NOT NULL"
 _UPSERT = """
-INSERT INTO eventlog_values VALUES (?, ?, lower(hex(randomblob(8))), ?)
-ON CONFLICT (key) DO UPDATE SET value = excluded.value, etag = excluded.etag, expires = excluded.expires
+INSERT INTO eventlog_values (etag, expires, value, key) VALUES (?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET etag = excluded.etag, expires = excluded.expires, value = excluded.value
 """
 _LIVE = "(expires IS NULL OR expires > ?)"
+_CREATE = f"{_UPSERT} WHERE NOT {_LIVE}"
+_REPLACE = f"UPDATE eventlog_values SET etag = ?, expires = ?, value = ? WHERE key = ? AND {_LIVE} AND etag = ?"
+_SELECT = f"SELECT value, etag FROM eventlog_values WHERE key = ? AND {_LIVE}"  # noqa: S608 a constant
 _NOT_BEGUN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN)
 """Codes of a transaction that never began."""
 _VARIABLES = 500
@@ -161,8 +165,7 @@ class SQLiteStore:
             self._database = None
 
     def _get(self, key: str) -> Value | None:
-        query = f"SELECT value, etag FROM eventlog_values WHERE key = ? AND {_LIVE}"  # noqa: S608 a constant
-        row = self._connected().execute(query, (key, self._clock())).fetchone()
+        row = self._connected().execute(_SELECT, (key, self._clock())).fetchone()
         return Value(*row) if row else None
 
     def _get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
@@ -176,34 +179,44 @@ class SQLiteStore:
 
     def _commit(self, head: Put, etag: str | None, values: Sequence[Put]) -> Committed | NotCommitted:
         database = self._connected()
+        made, now = _new_etag(), self._clock()
+        row = (made, _expiry(head, now), head.value, head.key, now)
         database.execute("BEGIN IMMEDIATE")
         try:
-            current = self._get(head.key)
-            if etag != (current.etag if current else None):
+            # the one statement decides, by the etag alone: reading the head for it would cost as much as writing it
+            written = database.execute(_CREATE, row) if etag is None else database.execute(_REPLACE, (*row, etag))
+            if not written.rowcount:
                 database.execute("ROLLBACK")
                 return NotCommitted()
-            self._upsert((*values, head))
-            written = self._get(head.key)
+            self._upsert(values, made, now, clear=head.ttl is not None)
             database.execute("COMMIT")
         except BaseException:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             raise
-        return Committed(written.etag if written else None)
+        return Committed(made)
 
-    def _upsert(self, values: Sequence[Put]) -> None:
-        now = self._clock()
-        rows = [(key, value, None if ttl is None else now + ttl) for key, value, ttl in values]
-        self._connected().executemany(_UPSERT, rows)
-        if any(expires is not None for _, _, expires in rows):  # who uses a ttl also clears away what it ended
-            self._connected().execute("DELETE FROM eventlog_values WHERE expires < ?", (now,))
+    def _upsert(self, values: Sequence[Put], etag: str, now: float, *, clear: bool = False) -> None:
+        """Put *values*, all with the same new *etag*; *clear* away what has expired, as whoever uses a ttl does."""
+        database = self._connected()
+        database.executemany(_UPSERT, [(etag, _expiry(put, now), put.value, put.key) for put in values])
+        if clear or any(put.ttl is not None for put in values):
+            database.execute("DELETE FROM eventlog_values WHERE expires < ?", (now,))
 
     def _put_many(self, values: Sequence[Put]) -> None:
         with self._connected() as database:
             database.execute("BEGIN IMMEDIATE")
-            self._upsert(values)
+            self._upsert(values, _new_etag(), self._clock())
 
     def _delete_many(self, keys: Sequence[str]) -> None:
         with self._connected() as database:
             database.execute("BEGIN IMMEDIATE")
             database.executemany("DELETE FROM eventlog_values WHERE key = ?", [(key,) for key in keys])
+
+
+def _new_etag() -> str:
+    return os.urandom(8).hex()
+
+
+def _expiry(put: Put, now: float) -> float | None:
+    return None if put.ttl is None else now + put.ttl
