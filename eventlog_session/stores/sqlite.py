@@ -10,7 +10,6 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep, time
@@ -18,6 +17,7 @@ from typing import Self, TypeVar
 
 from ..errors import StoreRefused, Unavailable
 from .base import Committed, NotCommitted, Put, Traits, Value
+from .worker import Worker
 
 _T = TypeVar("_T")
 _TRAITS = Traits(atomic_create=True, keeps_bytes=True, trusted=True, transactional=True)
@@ -28,16 +28,23 @@ CREATE TABLE IF NOT EXISTS eventlog_values (
 """
 """With rowids: without them an append writes 1.5 to 2.3 more pages, since large values make poor index entries."""
 _INDEX = "CREATE INDEX IF NOT EXISTS eventlog_expiries ON eventlog_values (expires) WHERE expires IS NOT NULL"
+_CHECKPOINT = "PRAGMA wal_autocheckpoint = 256"
+"""
+In pages: the WAL is written from its beginning again when it has a megabyte, not four. Syncing what overwrites takes half of
+what syncing a longer file does (85 us and 190), so the 50th commit is as fast as others' 300th; on average it costs nothing.
+"""
 _UPSERT = """
 INSERT INTO eventlog_values (etag, expires, value, key) VALUES (?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET etag = excluded.etag, expires = excluded.expires, value = excluded.value
 """
 _LIVE = "(expires IS NULL OR expires > ?)"
 _CREATE = f"{_UPSERT} WHERE NOT {_LIVE}"
-_REPLACE = f"UPDATE eventlog_values SET etag = ?, expires = ?, value = ? WHERE key = ? AND {_LIVE} AND etag = ?"
+_REPLACE = f"UPDATE eventlog_values SET etag = ?, expires = ?, value = ? WHERE key = ? AND {_LIVE} AND etag = ?"  # noqa: S608 as below
 _SELECT = f"SELECT value, etag FROM eventlog_values WHERE key = ? AND {_LIVE}"  # noqa: S608 a constant
 _NOT_BEGUN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN)
 """Codes of a transaction that never began."""
+_PRIMARY = 0xFF
+"""The part of an error code that tells its kind."""
 _SLOW = 0.005
 """A read that took longer, in seconds, came from a disk that an event loop should not wait for."""
 _WARY = 60.0
@@ -63,7 +70,7 @@ class SQLiteStore:
         self.name = path.name
         self._clock = clock
         self._busy_timeout = busy_timeout
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="eventlog-sqlite")
+        self._thread = Worker("eventlog-sqlite")
         self._database: sqlite3.Connection | None = None
         self._using = Lock()  # whoever works with the connection
         self._reads = 0
@@ -108,8 +115,8 @@ class SQLiteStore:
         try:
             return await self._call(self._commit, head, etag, values)
         except Unavailable as error:
-            busy = getattr(error.__cause__, "sqlite_errorcode", None) in _NOT_BEGUN
-            return NotCommitted(error, sent=not busy)
+            code = getattr(error.__cause__, "sqlite_errorcode", 0) & _PRIMARY
+            return NotCommitted(error, sent=code not in _NOT_BEGUN)
 
     async def create(self, head: Put) -> None:
         await self.commit(head, None, ())
@@ -130,8 +137,8 @@ class SQLiteStore:
                 return
             if _open.get(self._path) is self:
                 del _open[self._path]
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
-        self._thread.shutdown(wait=False)
+        await self._thread.call(self._disconnect)
+        self._thread.stop()
         self._closed = True
 
     # ---- in the event loop's thread --------------------------------------------------------------------------------
@@ -156,7 +163,7 @@ class SQLiteStore:
         if os.getpid() != self._process:
             raise StoreRefused(f"{self._path} was opened before this process was forked; open it again in here")
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._patiently, work, *args)
+            return await self._thread.call(self._patiently, work, *args)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a statement that fits no table of ours
                 raise StoreRefused(f"{self._path} is not a database of this library: {error}") from error
@@ -173,7 +180,7 @@ class SQLiteStore:
                 with self._using:
                     return work(*args)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() + pause > give_up:
+                if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY or monotonic() + pause > give_up:
                     raise
             sleep(pause)
             pause = min(2 * pause, 0.025)
@@ -184,6 +191,7 @@ class SQLiteStore:
             try:
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = FULL")
+                database.execute(_CHECKPOINT)
                 database.execute(_SCHEMA)
                 database.execute(_INDEX)
             except sqlite3.Error:
