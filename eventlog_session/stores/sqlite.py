@@ -137,8 +137,9 @@ class SQLiteStore:
                 return
             if _open.get(self._path) is self:
                 del _open[self._path]
-        await self._thread.call(self._disconnect)
-        self._thread.stop()
+        if os.getpid() == self._process:  # else there is no thread that could, and the connection is the parent's
+            await self._thread.call(self._disconnect)
+            self._thread.stop()
         self._closed = True
 
     # ---- in the event loop's thread --------------------------------------------------------------------------------
