@@ -2,7 +2,7 @@
 The embedded store: one SQLite file, no sidecar, no server. The default for a first try and for one machine.
 
 sqlite3 blocks, so a thread of its own works with the connection and a call is one hop to it. All but reading a single key
-while that thread has nothing to do: from a page cache that takes a tenth of the hop and waits for nobody. WAL with full
+while that thread has nothing to do: from a page cache that takes a fifth of the hop and waits for nobody. WAL with full
 synchronisation: an acknowledged commit survives a power cut. Etags are 64 random bits, so none ever comes back.
 """
 
