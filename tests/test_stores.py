@@ -9,8 +9,10 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from threading import Event, Thread, current_thread
 from typing import Any
 from uuid import uuid4
 
@@ -23,11 +25,12 @@ from eventlog_session import EventLog, EventLogSession, Limits, SQLiteStore, Sto
 from eventlog_session.core.keys import Keys
 from eventlog_session.protocol.adoption import legacy_key
 from eventlog_session.protocol.reader import Reader
-from eventlog_session.stores import sidecar
-from eventlog_session.stores.base import Committed, NotCommitted, Put, Store, Traits
+from eventlog_session.stores import sidecar, sqlite
+from eventlog_session.stores.base import Committed, NotCommitted, Put, Store, Traits, Value
 from eventlog_session.stores.dapr import DaprStore, Profile, _plain, profile_of
 from eventlog_session.stores.memory import MemoryStore
 from eventlog_session.stores.sidecar import SidecarClient
+from eventlog_session.stores.worker import Worker
 from eventlog_session.testing import CountingStore, StoreContract
 
 pytestmark = pytest.mark.usefixtures("bounded")
@@ -275,15 +278,18 @@ async def test_a_table_of_somebody_elses_is_refused(tmp_path: Path, keys: Keys) 
 
 
 async def test_a_store_does_not_cross_a_fork(tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its thread stays with the parent: the child is told, instead of waiting for ever."""
+    """Its thread stays with the parent: the child is told, instead of waiting for ever, and has nothing to close."""
     store = SQLiteStore(tmp_path / "forked.db")
-    assert await store.get(keys.head) is None
+    for _ in range(2):  # the second time without the thread
+        assert await store.get(keys.head) is None
     pid = os.getpid()
     monkeypatch.setattr(os, "getpid", lambda: pid + 1)
     with pytest.raises(StoreRefused, match="before this process was forked"):
         await store.get(keys.head)
+    async with asyncio.timeout(10):
+        await store.close()
     monkeypatch.undo()
-    await store.close()
+    await store._thread.call(store._disconnect)
 
 
 async def test_a_locked_sqlite_file_takes_nothing(tmp_path: Path, keys: Keys) -> None:
@@ -305,6 +311,178 @@ async def test_a_locked_sqlite_file_takes_nothing(tmp_path: Path, keys: Keys) ->
     other.close()
     assert isinstance(await store.commit(Put(keys.head, b"[1]"), value.etag, ()), Committed)
     await store.close()
+
+
+async def test_a_commit_waits_for_another_process(tmp_path: Path, keys: Keys) -> None:
+    """As long as it may, and no longer than it must."""
+    path = tmp_path / "sessions.db"
+    store = SQLiteStore(path, busy_timeout=30)
+    await store.create(Put(keys.head, GENESIS))
+    value = await store.get(keys.head)
+    assert value is not None
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        commit = asyncio.create_task(store.commit(Put(keys.head, b"[1]"), value.etag, ()))
+        await asyncio.sleep(0.1)
+        assert not commit.done()
+        assert await _read(store, keys.head) == GENESIS
+        other.execute("ROLLBACK")
+        async with asyncio.timeout(5):
+            assert isinstance(await commit, Committed)
+    await store.close()
+
+
+async def test_a_file_of_the_first_layout_goes_on(tmp_path: Path, keys: Keys) -> None:
+    """Its table has no rowids; what is in it is read and can be written over, by its etag and no other."""
+    path = tmp_path / "first.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as first:
+        columns = "key TEXT PRIMARY KEY, value BLOB NOT NULL, etag TEXT NOT NULL, expires REAL"
+        first.execute(f"CREATE TABLE eventlog_values ({columns}) WITHOUT ROWID")
+        first.execute("INSERT INTO eventlog_values VALUES (?, ?, 'e', NULL)", (keys.head, GENESIS))
+    store = SQLiteStore(path)
+    assert await store.get(keys.head) == (GENESIS, "e")
+    for stale in (None, "f"):
+        assert isinstance(await store.commit(Put(keys.head, b"[1]"), stale, ()), NotCommitted)
+    assert isinstance(await store.commit(Put(keys.head, b"[1]"), "e", [Put(keys.event("a"), b"[2]")]), Committed)
+    assert (await _read(store, keys.head), await _read(store, keys.event("a"))) == (b"[1]", b"[2]")
+    await store.close()
+
+
+class Watched(SQLiteStore):
+    """Remembers in which threads it read."""
+
+    def __init__(self, path: Path, **kwargs: Any) -> None:
+        super().__init__(path, **kwargs)
+        self.threads: list[Thread] = []
+
+    def _get(self, key: str) -> Value | None:
+        self.threads.append(current_thread())
+        return super()._get(key)
+
+
+async def test_reading_a_sqlite_file_takes_no_hop_while_it_is_idle(tmp_path: Path, keys: Keys) -> None:
+    """But for the first, which opens it; while a commit is under way it waits in the thread, never in the event loop."""
+    store = Watched(tmp_path / "sessions.db", busy_timeout=30)
+    for _ in range(3):
+        assert await store.get(keys.head) is None
+    here = current_thread()
+    assert [thread is here for thread in store.threads] == [False, True, True]
+    assert store._using.acquire(blocking=False)  # as the thread does for as long as it is at work
+    read = asyncio.create_task(store.get(keys.head))
+    await asyncio.sleep(0.05)
+    assert not read.done()
+    store._using.release()
+    assert await read is None
+    assert store.threads[-1] is not here
+    await store.close()
+
+
+async def test_a_slow_disk_is_left_to_the_thread(tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one read that took long, the event loop makes no more of them for a while."""
+    store = Watched(tmp_path / "sessions.db")
+    await store.ping()
+    monkeypatch.setattr(sqlite, "_SLOW", 0.0)
+    for _ in range(3):
+        await store.get(keys.head)
+    here = current_thread()
+    assert [thread is here for thread in store.threads[1:]] == [True, False, False]
+    await store.close()
+
+
+async def test_reading_on_and_on_leaves_others_their_turns(tmp_path: Path, keys: Keys) -> None:
+    """A loop of nothing but reads that need no hop would else be all there is."""
+    store = SQLiteStore(tmp_path / "sessions.db")
+    await store.ping()
+    async with _ticking() as ticks:
+        for _ in range(200):
+            await store.get(keys.head)
+    assert ticks[0] >= 10
+    await store.close()
+
+
+def test_threads_with_loops_of_their_own_share_a_sqlite_store(tmp_path: Path, keys: Keys) -> None:
+    """Each counts to fifty in it by compare-and-swap: nothing is lost, and what was read never runs backwards."""
+    store = SQLiteStore.open(tmp_path / "sessions.db")
+
+    async def count() -> None:
+        done = seen = 0
+        while done < 50:
+            value = await store.get(keys.head)
+            assert value is not None
+            number = int(value.data[1:-1])
+            assert number >= seen
+            seen = number
+            outcome = await store.commit(Put(keys.head, b"[%d]" % (number + 1)), value.etag, ())
+            done += isinstance(outcome, Committed)
+
+    asyncio.run(store.create(Put(keys.head, b"[0]")))
+    with ThreadPoolExecutor(4) as pool:
+        for counted in [pool.submit(asyncio.run, count()) for _ in range(4)]:
+            counted.result(timeout=60)
+    assert asyncio.run(_read(store, keys.head)) == b"[200]"
+    asyncio.run(store.close())
+
+
+# ---- the thread of a store that blocks -----------------------------------------------------------------------------
+
+
+async def test_a_worker_does_what_it_is_called_for(tmp_path: Path) -> None:
+    """In one thread that is not ours; errors come back as they are."""
+    worker = Worker("test")
+    threads = [await worker.call(current_thread) for _ in range(2)]
+    assert threads[0] is threads[1] is not current_thread()
+    with pytest.raises(ZeroDivisionError):
+        await worker.call(lambda: 1 / 0)
+    worker.stop()
+    worker.stop()
+    await asyncio.to_thread(threads[0].join, 10)
+    assert not threads[0].is_alive()
+    with pytest.raises(RuntimeError, match="test was stopped"):
+        await worker.call(int)
+
+
+async def test_a_worker_leaves_out_what_was_cancelled() -> None:
+    """What had its turn is finished, and its answer goes nowhere."""
+    worker, gate = Worker("test"), Event()
+    done: list[int] = []
+
+    def work(number: int) -> None:
+        gate.wait(10)
+        done.append(number)
+
+    calls = [asyncio.create_task(worker.call(work, number)) for number in range(3)]
+    await asyncio.sleep(0.05)
+    for call in calls[:2]:
+        call.cancel()
+    await asyncio.sleep(0)
+    gate.set()
+    await calls[2]
+    assert done == [0, 2]
+    worker.stop()
+
+
+async def test_a_forgotten_worker_ends_its_thread() -> None:
+    """One thread each would else be left of stores that nobody closed."""
+    worker = Worker("test")
+    thread = await worker.call(current_thread)
+    del worker
+    gc.collect()
+    await asyncio.to_thread(thread.join, 10)
+    assert not thread.is_alive()
+
+
+def test_a_worker_outlives_a_loop() -> None:
+    """Whose answer came too late to be given."""
+    worker, gate = Worker("test"), Event()
+
+    async def leave() -> None:
+        asyncio.create_task(worker.call(gate.wait, 10))  # noqa: RUF006 it is cancelled with the loop
+        await asyncio.sleep(0.05)
+
+    asyncio.run(leave())
+    gate.set()
+    assert asyncio.run(worker.call(int)) == 0
+    worker.stop()
 
 
 # ---- Dapr, without a sidecar ---------------------------------------------------------------------------------------
