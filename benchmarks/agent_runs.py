@@ -64,7 +64,8 @@ class Model(ScriptedModel):
         with self.clock.running():
             self.first = self.first or list(input)
             await asyncio.sleep(PAUSE)
-            return await super().get_response(system_instructions, input, *rest, **more)
+            # the script does not depend on what is asked, of which it would keep two copies
+            return await super().get_response(system_instructions, [], *rest, **more)
 
 
 class Watched(SessionABC):
@@ -135,7 +136,7 @@ async def measure(rig: Rig, scope: Scope) -> AsyncIterator[Cell]:
     for store in scope.stores:
         async with connected(rig.address, store) as subjects:
             chosen = {name: one for name, one in subjects.items() if name != "again"}
-            for size, state in places(scope):
+            for size, state in (place for place in places(scope) if place[0] <= scope.run_most):
                 begun = perf_counter()
                 place = await prepare(chosen, PLAIN, size, state)
                 for cell in await contest({"part": "runs", "store": store}, cases, place, scope.runs):

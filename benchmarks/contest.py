@@ -47,9 +47,7 @@ def describe(error: Exception, when: str = "") -> str:
 async def prepare(subjects: Mapping[str, Subject], shape: Shape, size: int, state: str = "") -> Place:
     """Give every subject a history of *size* items. One that can't hold it has failed."""
     place = Place(subjects, shape, shape.history(size), state)
-    if state == "new":
-        return place
-    for name, subject in subjects.items():
+    for name, subject in subjects.items() if state != "new" else ():
         try:
             if state == "emptied":
                 await subject.empty(place.id_of(name), shape.history(10))

@@ -30,7 +30,9 @@ class Scope:
     items: Budget = Budget(seconds=2.5, most=60)
     tools: tuple[int, ...] = (0, 3, 10)
     """Tool turns of a whole run of an agent."""
-    runs: Budget = Budget(seconds=3.5, least=8, most=40)
+    run_most: int = 5_000
+    """Items of the longest history: Runner itself copies it several times each turn, for seconds at 20,000."""
+    runs: Budget = Budget(seconds=3.5, least=7, most=40)
     reference: Budget = Budget(seconds=1.5)
     process_sizes: tuple[int, ...] = (0, 100, 1_000, 5_000)
     address_sizes: tuple[int, ...] = (100,)
