@@ -169,7 +169,7 @@ class Committer:
         self._telemetry.committed(events=len(proposal.ids), attempts=attempts, head_bytes=len(proposal.put.value))
         for name, run in proposal.sealed.items():
             self._reader.remember(name, run)
-        if proposal.sealed or proposal.head.trash:
+        if proposal.head.trash or proposal.head.tail.first > proposal.base.head.tail.first:
             self._sweeper.start(proposal.head)
         if proposal.base.legacy is not None:
             self._sweeper.mark_adopted()

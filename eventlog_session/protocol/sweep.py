@@ -1,5 +1,9 @@
 """
-Deleting what nobody reads any more: the own keys of events whose segment stands, what trimming gave up, and what lost.
+Deleting what nobody reads any more: the own keys of events once sealed, what merging and trimming gave up, and what lost.
+
+An event is sealed when it goes from the tail to what the head carries: nobody reads its own key before, either, since the head
+repeats it, but there it can be looked up. To keep the keys until a segment stands would make a session of a hundred items
+take 2.4 times the bytes of a `DaprSession`'s array.
 
 Done in the background, outside commits and at best effort. The head remembers only up to which version the first is done, and
 of the second the index as it was before, so that whoever seals next goes on where another process stopped.
@@ -126,7 +130,7 @@ class Sweeper:
 
     async def _sweep(self, head: Head) -> None:
         version = max(head.swept, self.upto(head))
-        sealed = head.index[-1].last if head.index else 0
+        sealed = head.tail.first - 1
         await self.empty(head)
         while version < sealed:
             place = await self._reader.place_of(head, version + 1)
