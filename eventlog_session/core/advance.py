@@ -27,12 +27,13 @@ def link(chain: str, value: bytes) -> str:
     return blake2b(chain.encode() + value, digest_size=16).hexdigest()
 
 
-def append(head: Head, draft: Draft, now: int, base_length: int, *, remember: int = 0) -> Head:
+def append(head: Head, draft: Draft, now: int, base_length: int, *, ttl: int | None = None, remember: int = 0) -> Head:
     """
     Return *head* with the draft's event as its newest version.
 
     *now* is the clock in microseconds since 1970; the commit time never runs backwards. *base_length* is the length of the
-    history that the event starts from. Idempotency keys are remembered for *remember* events.
+    history that the event starts from, *ttl* the session's from now on, None for the one that it has. Idempotency keys are
+    remembered for *remember* events.
     """
     event = draft.event
     committed = max(now, head.updated)
@@ -45,6 +46,8 @@ def append(head: Head, draft: Draft, now: int, base_length: int, *, remember: in
         head,
         version=head.version + 1,
         length=length,
+        ttl=head.ttl if ttl is None else ttl,
+        ttl_since=head.ttl_since if ttl in (None, head.ttl) else head.version + 1,
         created=head.created or committed,
         updated=committed,
         chain=link(head.chain, draft.value),

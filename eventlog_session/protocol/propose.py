@@ -105,33 +105,33 @@ class Proposer:
                 raise IdempotencyKeyReused(f"version {seen.version} came with this key and other items; nothing was written")
             return Answer(seen.version), head
         _as_expected(head, intent.expected)
-        length = await self._base_length(head, event)
+        length = head.length if event.base is None else await self._base_length(head, event.base)
         if _is_idle(head, event):
             return Answer(None), head
         if known.tombstone is not None and known.tombstone.remains is not None:
             raise BeingErased(
                 "the session is being erased; wait until erase() has returned, or call it again if it was cut short"
             )
-        ttl = head.ttl if intent.ttl is None else intent.ttl
-        await self._write_ahead(intent, ttl if ttl is None else max(ttl, longest))
+        if intent.draft.ahead:
+            ttl = head.ttl if intent.ttl is None else intent.ttl
+            await self._write_ahead(intent, ttl if ttl is None else max(ttl, longest))
         item, is_text = await self._last_item(head, drafts) if event.kind == POPPED else (None, False)
         if event.kind == TRIMMED:
             head = await self._trimmed(head, int(event.extensions[TRIMMED_BEFORE]))
-        since = head.ttl_since if ttl == head.ttl else head.version + 1
-        head = append(head, intent.draft, self._runtime.now(), length, remember=self._limits.idempotent_events)
-        head = replace(head, ttl=ttl, ttl_since=since)
+        remember = self._limits.idempotent_events
+        head = append(head, intent.draft, self._runtime.now(), length, ttl=intent.ttl, remember=remember)
         drafts.append(intent.draft)
         return Answer(head.version, item, is_text), head
 
-    async def _base_length(self, head: Head, event: Event) -> int:
-        """Return the length of the history that *event* starts from."""
-        if event.base is None or event.base == head.version:
+    async def _base_length(self, head: Head, base: int) -> int:
+        """Return the length of the history at version *base*, that an event starts from."""
+        if base == head.version:
             return head.length
-        if event.base > head.version:
-            raise NoSuchPoint(f"there is no version {event.base} yet; the newest is {head.version}")
-        if 0 < event.base < head.floor:  # its own event may be kept for a later one's sake, and what came before it not
-            raise HistoryTrimmed(f"version {event.base} was trimmed; the log goes from {head.floor} to {head.version}")
-        return (await self._reader.run_of(head, event.base)).length_at(event.base) if event.base else 0
+        if base > head.version:
+            raise NoSuchPoint(f"there is no version {base} yet; the newest is {head.version}")
+        if 0 < base < head.floor:  # its own event may be kept for a later one's sake, and what came before it not
+            raise HistoryTrimmed(f"version {base} was trimmed; the log goes from {head.floor} to {head.version}")
+        return (await self._reader.run_of(head, base)).length_at(base) if base else 0
 
     async def _write_ahead(self, intent: Intent, ttl: int | None) -> None:
         """
@@ -143,7 +143,7 @@ class Proposer:
         now = int(self._runtime.clock())
         expire = intent.parts_expire
         lasting = expire is None or (ttl is not None and expire >= now + ttl)
-        if not intent.draft.ahead or (intent.parts_written and lasting):
+        if intent.parts_written and lasting:
             return
         await self._put_ahead(intent.draft.ahead, ttl)
         intent.parts_written, intent.parts_expire = True, values_expire(now, ttl)
@@ -184,7 +184,8 @@ class Proposer:
     ) -> Proposal:
         """Return the commit that turns *known* into *head*, with everything that has to be written."""
         traits = await self._store.traits()
-        head = replace(head, generation=head.generation or mint(self._runtime.random_bytes(10)))
+        if not head.generation:
+            head = replace(head, generation=mint(self._runtime.random_bytes(10)))
         head, puts, runs = seal(head, self._keys, self._limits, binary=traits.keeps_bytes)
         ttl = values_ttl(head.ttl)
         values = [Put(self._keys.event(one.event.id), one.value, ttl) for one in drafts]
@@ -194,14 +195,12 @@ class Proposer:
         named = [intent.parts_expire for intent in answers]  # earlier than what follows, if written for an attempt before
         if puts or head.trash or any(one.far for one in drafts):
             named.append(values_expire(head.updated // 1_000_000, head.ttl))
-        head = replace(
-            head,
-            swept=max(head.swept, self._sweeper.upto(head)),
-            trash=() if self._sweeper.emptied(head) else head.trash,
-            values_expire=min(
-                (time for time in (await self._renewer.reach(known.head, head.ttl), *named) if time is not None), default=None
-            ),
-        )
+        named.append(await self._renewer.reach(known.head, head.ttl))
+        expire = min((time for time in named if time is not None), default=None)
+        swept = max(head.swept, self._sweeper.upto(head))
+        trash = () if self._sweeper.emptied(head) else head.trash
+        if (expire, swept, trash) != (head.values_expire, head.swept, head.trash):  # mostly they are, and a copy costs more
+            head = replace(head, values_expire=expire, swept=swept, trash=trash)
         ids = tuple(one.event.id for one in drafts)
         lingering = None if head.ttl is None else head.ttl + self._limits.stray
         return Proposal(known, head, Put(self._keys.head, head.to_bytes(), lingering), answers, ids, values, runs)
