@@ -175,7 +175,9 @@ class Run:
 
     def lengths(self) -> list[int]:
         """Return the length of the history after each event."""
-        if self._lengths is None:
+        if self._lengths is None and self.plain:
+            self._lengths = list(accumulate(self.counts, initial=self.length_before))[1:]
+        elif self._lengths is None:
             length = self.length_before
             lengths: list[int] = []
             for place, count in enumerate(self.counts):
