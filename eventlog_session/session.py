@@ -207,7 +207,7 @@ class EventLogSession(SessionABC):
         self._check_open()
         if not items:
             return
-        if isinstance(items, str | bytes | Mapping):
+        if not isinstance(items, list) and isinstance(items, str | bytes | Mapping):
             raise TypeError(f"items are a list of items, not a {type(items).__name__}")
         if idempotency_key is not None:
             _check_key(idempotency_key)
