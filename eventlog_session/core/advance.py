@@ -8,7 +8,6 @@ a cold read needs no second trip. Whatever is sealed was committed before, so lo
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import reduce
 from hashlib import blake2b
 from typing import NamedTuple
@@ -42,8 +41,7 @@ def append(head: Head, draft: Draft, now: int, base_length: int, *, ttl: int | N
     if draft.key:
         kept = (one for one in keyed if one.version + remember > head.version + 1)
         keyed = (*kept, Keyed(head.version + 1, draft.key, draft.content))
-    return replace(
-        head,
+    return head._replace(
         version=head.version + 1,
         length=length,
         ttl=head.ttl if ttl is None else ttl,
@@ -81,8 +79,7 @@ def seal(head: Head, keys: Keys, limits: Limits, *, binary: bool) -> Sealed:
     kept = None if carried in full else carried
     segments = [(*_segment(one, binary), one.run) for one in full]
     index, nodes = _roll_up((*head.index, *(ref for ref, _, _ in segments)), limits, binary)
-    moved = replace(
-        head,
+    moved = head._replace(
         index=index,
         carried=kept,
         tail=Run(head.version + 1, head.length, chain=head.chain),

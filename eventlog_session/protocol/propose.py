@@ -6,7 +6,7 @@ becomes of a proposal is `commit`'s business. All that can fail for one caller a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..core.advance import append, seal
 from ..core.draft import Draft, draft
@@ -167,7 +167,7 @@ class Proposer:
         # ahead of the commit that names them, like parts: they may be more than one request holds
         await self._put_ahead({self._keys.node(name): value for name, value in nodes.items()}, head.ttl)
         trash = tuple(ref for ref in head.index if ref.first < floor) if nodes or index != head.index else ()
-        return replace(head, index=index, floor=floor, trash=trash)
+        return head._replace(index=index, floor=floor, trash=trash)
 
     async def _adopting(self, legacy: Legacy, ttl: int | None) -> Intent:
         """Return the intent to take over a `DaprSession`'s history."""
@@ -185,7 +185,7 @@ class Proposer:
         """Return the commit that turns *known* into *head*, with everything that has to be written."""
         traits = await self._store.traits()
         if not head.generation:
-            head = replace(head, generation=mint(self._runtime.random_bytes(10)))
+            head = head._replace(generation=mint(self._runtime.random_bytes(10)))
         head, puts, runs = seal(head, self._keys, self._limits, binary=traits.keeps_bytes)
         ttl = values_ttl(head.ttl)
         values = [Put(self._keys.event(one.event.id), one.value, ttl) for one in drafts]
@@ -200,7 +200,7 @@ class Proposer:
         swept = max(head.swept, self._sweeper.upto(head))
         trash = () if self._sweeper.emptied(head) else head.trash
         if (expire, swept, trash) != (head.values_expire, head.swept, head.trash):  # mostly they are, and a copy costs more
-            head = replace(head, values_expire=expire, swept=swept, trash=trash)
+            head = head._replace(values_expire=expire, swept=swept, trash=trash)
         ids = tuple(one.event.id for one in drafts)
         lingering = None if head.ttl is None else head.ttl + self._limits.stray
         return Proposal(known, head, Put(self._keys.head, head.to_bytes(), lingering), answers, ids, values, runs)
