@@ -116,7 +116,7 @@ class Head(NamedTuple):
     recent: str = ""
     keyed: tuple[Keyed, ...] = ()
     erased: tuple[str, ...] = ()
-    index: tuple[Ref, ...] = ()
+    index: tuple[Ref, ...] = ()  # type: ignore[assignment]  # in the place of tuple.index, which nobody wants of a head
     carried: Carried | None = None
     swept: int = 0
     floor: int = 0
@@ -269,7 +269,7 @@ def _carried(text: str | None, limit: int) -> Carried | None:
     if text is None:
         return None
     packed = blob.from_text(text)
-    return Carried(Run.of(blob.decompress(packed, limit)), packed, text)
+    return Carried(Run.of(blob.decompress(packed, limit), whole=True), packed, text)  # the head's own checksum was right
 
 
 def _storable(session_id: str) -> str | list[int]:

@@ -48,8 +48,13 @@ def _opening(kind: str, body: bytes, items: bytes) -> bytes:
     return b'["eventlog-%s",%d,"%08x%08x",' % (kind.encode(), FORMAT, len(body), crc32(items, crc32(body)))
 
 
-def unframe(kind: str, value: bytes) -> tuple[Any, bytes]:
-    """Return the *meta* and items that `frame` put together. Raises CorruptLog, or UnsupportedFormat for another format."""
+def unframe(kind: str, value: bytes, *, whole: bool = False) -> tuple[Any, bytes]:
+    """
+    Return the *meta* and items that `frame` put together.
+
+    *whole* says that the bytes are known to be those that were written: what they came in had a digest or checksum of its own.
+    Raises CorruptLog, or UnsupportedFormat for another format.
+    """
     opening = b'["eventlog-%s",' % kind.encode()
     try:
         if not value.startswith(opening):
@@ -63,7 +68,7 @@ def unframe(kind: str, value: bytes) -> tuple[Any, bytes]:
         body, items = value[start:end], value[end + 2 : -2]
         if value[end : end + 2] != b",[" or value[-2:] != b"]]":
             raise ValueError("its parts do not fit together")
-        if value[:start] != _opening(kind, body, items):
+        if not whole and value[:start] != _opening(kind, body, items):
             raise ValueError("its bytes are not those that were written")
         return orjson.loads(body), items
     except UnsupportedFormat:
@@ -347,6 +352,6 @@ class Run:
         return run
 
     @classmethod
-    def of(cls, value: bytes) -> "Run":
-        """Return the run that `to_bytes` gave *value* for. Raises CorruptLog or UnsupportedFormat."""
-        return cls.of_columns(*unframe("segment", value))
+    def of(cls, value: bytes, *, whole: bool = False) -> "Run":
+        """Return the run that `to_bytes` gave *value* for; *whole* as in `unframe`. Raises CorruptLog or UnsupportedFormat."""
+        return cls.of_columns(*unframe("segment", value, whole=whole))
