@@ -100,7 +100,7 @@ class Carried:
 
 
 class Head(NamedTuple):
-    """What exists of a session. Fields are those drawn above. A tuple, since a dataclass takes four times as long to copy."""
+    """What exists of a session. Fields are those drawn above. A tuple: a dataclass takes several times as long to copy."""
 
     session_id: str
     tail: Run

@@ -36,6 +36,8 @@ FORMAT = 1
 """The format number of everything at rest. A reader refuses any other."""
 
 _ODD = dict[str, Any]
+_ADDS = frozenset("xs")
+"""What is in the odd columns of an event that just adds, and whose items are in the run."""
 
 
 def frame(kind: str, meta: dict[str, Any], items: bytes) -> bytes:
@@ -146,7 +148,7 @@ class Run:
     def plain(self) -> bool:
         """Whether every event just adds items, all of them in here: then a reader cuts instead of folding."""
         if self._plain is None:
-            self._plain = not any(odd.keys() - {"x", "s"} for odd in self.odd.values())
+            self._plain = all(map(_ADDS.issuperset, self.odd.values()))
         return self._plain
 
     @property
