@@ -67,9 +67,10 @@ async def stages_of_add(session: EventLogSession, item: Any, call: Call) -> Stag
             telemetry.committed(events=1, attempts=1, head_bytes=1)
 
     def built() -> object:
-        items = [store._item(puts[0], etag="7"), *(store._item(put) for put in puts[1:])]
-        operations = [type(call.request.operations[0])(operationType="upsert", request=one) for one in items]
-        request = type(call.request)(storeName="redis", operations=operations)
+        request = type(call.request)(storeName="redis")
+        store._fill_head(request.operations.add(operationType="upsert").request, puts[0], "7")
+        for put in puts[1:]:
+            store._fill(request.operations.add(operationType="upsert").request, put)
         return request.SerializeToString()
 
     def drafted() -> object:

@@ -1,8 +1,6 @@
 """Closing a session that is in use."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class Gate:
@@ -10,7 +8,7 @@ class Gate:
 
     def __init__(self) -> None:
         self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
-        self._inside: set[asyncio.Future[None]] = set()
+        self._inside: set[_Call] = set()
 
     @property
     def lock(self) -> asyncio.Lock:
@@ -20,24 +18,47 @@ class Gate:
             self._lock = loop, asyncio.Lock()
         return self._lock[1]
 
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        """
-        Be in.
+    @property
+    def closing(self) -> bool:
+        """Whether somebody holds the lock."""
+        return self._lock is not None and self._lock[1].locked()
 
-        Not an asynchronous generator: after `Runner.run_sync` the loop warns of each of those.
-        """
-        call = asyncio.get_running_loop().create_future()
-        self._inside.add(call)
-        try:
-            yield
-        finally:
-            self._inside.discard(call)
-            if not call.get_loop().is_closed():
-                call.set_result(None)
+    def inside(self) -> "_Call":
+        """Return what to be in with."""
+        return _Call(self._inside)
 
     async def empty(self) -> None:
         """Wait until all are out."""
         loop = asyncio.get_running_loop()
-        if calls := {call for call in self._inside if call.get_loop() is loop}:
+        if calls := [call.until_out() for call in self._inside if call.loop is loop]:
             await asyncio.wait(calls)
+
+
+class _Call:
+    """
+    A call that is in.
+
+    Not a generator, which costs several times as much, nor an asynchronous one: after `Runner.run_sync` the loop warns of
+    each of those.
+    """
+
+    __slots__ = ("_inside", "_out", "loop")
+
+    def __init__(self, inside: "set[_Call]") -> None:
+        self.loop = asyncio.get_running_loop()
+        self._inside = inside
+        self._out: asyncio.Future[None] | None = None
+
+    def __enter__(self) -> None:
+        self._inside.add(self)
+
+    def __exit__(self, *_: object) -> None:
+        self._inside.discard(self)
+        if self._out is not None and not self.loop.is_closed():
+            self._out.set_result(None)
+
+    def until_out(self) -> "asyncio.Future[None]":
+        """Return what is done once it is out. Made only when somebody closes."""
+        if self._out is None:
+            self._out = self.loop.create_future()
+        return self._out

@@ -207,7 +207,7 @@ class EventLogSession(SessionABC):
         self._check_open()
         if not items:
             return
-        if isinstance(items, str | bytes | Mapping):
+        if not isinstance(items, list) and isinstance(items, str | bytes | Mapping):
             raise TypeError(f"items are a list of items, not a {type(items).__name__}")
         if idempotency_key is not None:
             _check_key(idempotency_key)
@@ -401,8 +401,10 @@ class EventLogSession(SessionABC):
 
     async def _log(self) -> EventLog:
         """Return the log on the running loop. Raises SessionClosed; waits for a close under way to know."""
-        async with self._gate.lock:
-            self._check_open()
+        if self._gate.closing:
+            async with self._gate.lock:
+                pass
+        self._check_open()
         loop = asyncio.get_running_loop()
         if self._opened is None or self._opened[0] is not loop:
             log = EventLog.of(

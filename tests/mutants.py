@@ -104,8 +104,8 @@ MUTANTS: Sequence[Mutant] = (
         [
             (
                 "protocol/propose",
-                "        await self._write_ahead(intent, ttl if ttl is None else max(ttl, longest))",
-                "        pass",
+                "await self._write_ahead(intent, ttl if ttl is None else max(ttl, longest))",
+                "pass",
             )
         ],
         "simulation sql 100",
@@ -122,7 +122,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "nobody goes back to what was trimmed",
-        [("protocol/propose", "if 0 < event.base < head.floor:", "if False:")],
+        [("protocol/propose", "if 0 < base < head.floor:", "if False:")],
         "simulation plain 500",
     ),
     Mutant(

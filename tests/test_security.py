@@ -339,7 +339,7 @@ async def bombed(kind: str) -> tuple[Named, str]:
     frame = blob.compress(b"\0" * BOMB)
     assert len(frame) < 1 << 14
     if kind == "carried":
-        head = replace(head, carried=Carried(Run(1, 0), frame, blob.to_text(frame)))
+        head = head._replace(carried=Carried(Run(1, 0), frame, blob.to_text(frame)))
     elif kind == "parts":
         head = await _with_bombed_parts(store, log, frame)
     else:
@@ -352,7 +352,7 @@ async def bombed(kind: str) -> tuple[Named, str]:
         place = next(place for place, ref in enumerate(head.index) if min(ref.level, 1) == level)
         index: list[Ref] = list(head.index)
         index[place] = index[place]._replace(name=name, size=len(value))
-        head = replace(head, index=tuple(index))
+        head = head._replace(index=tuple(index))
     store.spoil(log.keys.head, head.to_bytes())
     return store, log.session_id
 
@@ -368,7 +368,7 @@ async def _with_bombed_parts(store: Named, log: EventLog, frame: bytes) -> Head:
     columns["o"]["0"]["f"] = [sum(map(len, parts)), len(parts), digest(frame)]
     for number, part in enumerate(parts):
         store.spoil(log.keys.part(head.tail.ids, number), part)
-    return replace(head, session_id=log.session_id, tail=Run.of_columns(columns, head.tail.items))
+    return head._replace(session_id=log.session_id, tail=Run.of_columns(columns, head.tail.items))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """`verify`: finds every value that is missing or altered, names it, and finds nothing in a log that is sound."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -96,7 +95,7 @@ async def test_a_segment_forged_with_its_name_is_noticed(session_id: str) -> Non
     name = digest(value)
     plain._values[log.keys.segment(name)] = value, 1, float("inf")
     index = (first._replace(name=name, size=len(value)), *head.index[1:])
-    plain._values[log.keys.head] = replace(head, index=index).to_bytes(), 1, float("inf")
+    plain._values[log.keys.head] = head._replace(index=index).to_bytes(), 1, float("inf")
     fresh = EventLog(CountingStore(plain), session_id)
     assert (await fresh.read()).items[7] != 7  # a reader can't know
     found = await fresh.verify()

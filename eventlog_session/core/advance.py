@@ -8,7 +8,6 @@ does it become a segment under its own key. So a segment holds three to five tai
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import reduce
 from hashlib import blake2b
 from typing import NamedTuple
@@ -27,12 +26,13 @@ def link(chain: str, value: bytes) -> str:
     return blake2b(chain.encode() + value, digest_size=16).hexdigest()
 
 
-def append(head: Head, draft: Draft, now: int, base_length: int, *, remember: int = 0) -> Head:
+def append(head: Head, draft: Draft, now: int, base_length: int, *, ttl: int | None = None, remember: int = 0) -> Head:
     """
     Return *head* with the draft's event as its newest version.
 
     *now* is the clock in microseconds since 1970; the commit time never runs backwards. *base_length* is the length of the
-    history that the event starts from. Idempotency keys are remembered for *remember* events.
+    history that the event starts from, *ttl* the session's from now on, None for the one that it has. Idempotency keys are
+    remembered for *remember* events.
     """
     event = draft.event
     committed = max(now, head.updated)
@@ -41,10 +41,11 @@ def append(head: Head, draft: Draft, now: int, base_length: int, *, remember: in
     if draft.key:
         kept = (one for one in keyed if one.version + remember > head.version + 1)
         keyed = (*kept, Keyed(head.version + 1, draft.key, draft.content))
-    return replace(
-        head,
+    return head._replace(
         version=head.version + 1,
         length=length,
+        ttl=head.ttl if ttl is None else ttl,
+        ttl_since=head.ttl_since if ttl in (None, head.ttl) else head.version + 1,
         created=head.created or committed,
         updated=committed,
         chain=link(head.chain, draft.value),
@@ -78,8 +79,7 @@ def seal(head: Head, keys: Keys, limits: Limits, *, binary: bool) -> Sealed:
     kept = None if carried in full else carried
     segments = [(*segment(one.run, one.frame, binary=binary), one.run) for one in full]
     index, nodes = _roll_up((*head.index, *(ref for ref, _, _ in segments)), limits, binary)
-    moved = replace(
-        head,
+    moved = head._replace(
         index=index,
         carried=kept,
         tail=Run(head.version + 1, head.length, chain=head.chain),

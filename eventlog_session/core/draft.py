@@ -50,6 +50,8 @@ def draft(event: Event, keys: Keys, limits: Limits, *, binary: bool) -> Draft:
 
 def _fingerprint(event: Event) -> tuple[str, str]:
     """Return the digests that an event's idempotency key is remembered by, none without a key."""
-    key = event.extensions.get(IDEMPOTENCY_KEY, "")
+    key = event.extensions.get(IDEMPOTENCY_KEY)
+    if key is None:
+        return "", ""
     content = b"%s%r" % (event.items, event.text)
-    return (digest(key.encode())[:KEY_LENGTH], digest(content)[:KEY_LENGTH]) if key else ("", "")
+    return digest(key.encode())[:KEY_LENGTH], digest(content)[:KEY_LENGTH]

@@ -19,7 +19,7 @@ The head: the only key of a session that ever changes, and the only thing that s
     y idempotency keys of the newest events: versions, digests   o generations that were erased under this key
     x the index, a row for each `Ref`           z carried run, as base64 of a zstd frame
     w version up to which events' own keys were deleted, their segments standing
-    f oldest version that can be read            q rows of the index before it was trimmed, until what they named is deleted
+    f oldest version that can be read            q rows of what was merged or trimmed away, until it is deleted
     t columns of the tail: see `run`
 
     ["eventlog-node", 1, "<length and checksum>", {"v": first version, "c": origin of times, "x": rows as above}, []]
@@ -29,7 +29,8 @@ Laws: 1. The head never grows with the history. 2. What it names was written bef
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..errors import CorruptLog
@@ -98,11 +99,11 @@ class Carried:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """What exists of a session. Fields are those drawn above."""
+class Head(NamedTuple):
+    """What exists of a session. Fields are those drawn above. A tuple: a dataclass takes several times as long to copy."""
 
     session_id: str
+    tail: Run
     generation: str = ""
     created: int = 0
     updated: int = 0
@@ -115,13 +116,12 @@ class Head:
     recent: str = ""
     keyed: tuple[Keyed, ...] = ()
     erased: tuple[str, ...] = ()
-    index: tuple[Ref, ...] = ()
+    index: tuple[Ref, ...] = ()  # type: ignore[assignment]  # in the place of tuple.index, which nobody wants of a head
     carried: Carried | None = None
     swept: int = 0
     floor: int = 0
     trash: tuple[Ref, ...] = ()
-    tail: Run
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = MappingProxyType({})
     """Fields of this format that this release does not know: handed on untouched."""
 
     @classmethod
@@ -269,7 +269,7 @@ def _carried(text: str | None, limit: int) -> Carried | None:
     if text is None:
         return None
     packed = blob.from_text(text)
-    return Carried(Run.of(blob.decompress(packed, limit)), packed, text)
+    return Carried(Run.of(blob.decompress(packed, limit), whole=True), packed, text)  # the head's own checksum was right
 
 
 def _storable(session_id: str) -> str | list[int]:

@@ -14,7 +14,6 @@ id. A session id is any string, so a key holds its digest (128 bits of BLAKE2b);
 reader checks it. The braces are a Redis Cluster hash tag: all keys of a session live in one slot, which a transaction needs.
 """
 
-from base64 import b32encode
 from hashlib import blake2b
 
 from .events import SOURCE_PREFIX
@@ -23,16 +22,24 @@ ID_LENGTH = 16
 KEY_LENGTH = 13
 """Characters of an idempotency key's digest in the head: 65 bits, for 128 keys of one session at a time."""
 _OPENING = "evl:{"
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 def digest(data: bytes) -> str:
     """Return 128 bits of BLAKE2b as 26 characters of lowercase base 32."""
-    return b32encode(blake2b(data, digest_size=16).digest()).decode().rstrip("=").lower()
+    return _base32(blake2b(data, digest_size=16).digest())
 
 
 def mint(random_bytes: bytes) -> str:
     """Return 10 random bytes as an event id of 16 characters: 80 bits, unique within a session for all practical purposes."""
-    return b32encode(random_bytes).decode().lower()
+    return _base32(random_bytes)
+
+
+def _base32(data: bytes) -> str:
+    """Return *data* in lowercase base 32 without padding (RFC 4648). `b32encode` looks it up in a table that is in no cache."""
+    length = -(-len(data) * 8 // 5)
+    bits = int.from_bytes(data) << length * 5 - len(data) * 8
+    return "".join([_ALPHABET[bits >> shift & 31] for shift in range(length * 5 - 5, -1, -5)])
 
 
 def partition(key: str) -> str:

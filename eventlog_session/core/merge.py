@@ -9,7 +9,6 @@ and is deleted once that head stands.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import reduce
 from itertools import groupby
 from typing import Any
@@ -58,4 +57,4 @@ def merge(head: Head, refs: Sequence[Ref], loaded: Mapping[str, Any], keys: Keys
     ref, value = segment(run, blob.compress(run.to_bytes()), binary=binary)
     place = head.index.index(refs[0])
     index = (*head.index[:place], ref, *head.index[place + len(refs) :])
-    return Sealed(replace(head, index=index, trash=tuple(refs)), {keys.segment(ref.name): value}, {ref.name: run})
+    return Sealed(head._replace(index=index, trash=tuple(refs)), {keys.segment(ref.name): value}, {ref.name: run})

@@ -36,6 +36,8 @@ FORMAT = 1
 """The format number of everything at rest. A reader refuses any other."""
 
 _ODD = dict[str, Any]
+_ADDS = frozenset("xs")
+"""What is in the odd columns of an event that just adds, and whose items are in the run."""
 
 
 def frame(kind: str, meta: dict[str, Any], items: bytes) -> bytes:
@@ -48,8 +50,13 @@ def _opening(kind: str, body: bytes, items: bytes) -> bytes:
     return b'["eventlog-%s",%d,"%08x%08x",' % (kind.encode(), FORMAT, len(body), crc32(items, crc32(body)))
 
 
-def unframe(kind: str, value: bytes) -> tuple[Any, bytes]:
-    """Return the *meta* and items that `frame` put together. Raises CorruptLog, or UnsupportedFormat for another format."""
+def unframe(kind: str, value: bytes, *, whole: bool = False) -> tuple[Any, bytes]:
+    """
+    Return the *meta* and items that `frame` put together.
+
+    *whole* says that the bytes are known to be those that were written: what they came in had a digest or checksum of its own.
+    Raises CorruptLog, or UnsupportedFormat for another format.
+    """
     opening = b'["eventlog-%s",' % kind.encode()
     try:
         if not value.startswith(opening):
@@ -63,7 +70,7 @@ def unframe(kind: str, value: bytes) -> tuple[Any, bytes]:
         body, items = value[start:end], value[end + 2 : -2]
         if value[end : end + 2] != b",[" or value[-2:] != b"]]":
             raise ValueError("its parts do not fit together")
-        if value[:start] != _opening(kind, body, items):
+        if not whole and value[:start] != _opening(kind, body, items):
             raise ValueError("its bytes are not those that were written")
         return orjson.loads(body), items
     except UnsupportedFormat:
@@ -141,7 +148,7 @@ class Run:
     def plain(self) -> bool:
         """Whether every event just adds items, all of them in here: then a reader cuts instead of folding."""
         if self._plain is None:
-            self._plain = not any(odd.keys() - {"x", "s"} for odd in self.odd.values())
+            self._plain = all(map(_ADDS.issuperset, self.odd.values()))
         return self._plain
 
     @property
@@ -175,7 +182,9 @@ class Run:
 
     def lengths(self) -> list[int]:
         """Return the length of the history after each event."""
-        if self._lengths is None:
+        if self._lengths is None and self.plain:
+            self._lengths = list(accumulate(self.counts, initial=self.length_before))[1:]
+        elif self._lengths is None:
             length = self.length_before
             lengths: list[int] = []
             for place, count in enumerate(self.counts):
@@ -345,6 +354,6 @@ class Run:
         return run
 
     @classmethod
-    def of(cls, value: bytes) -> "Run":
-        """Return the run that `to_bytes` gave *value* for. Raises CorruptLog or UnsupportedFormat."""
-        return cls.of_columns(*unframe("segment", value))
+    def of(cls, value: bytes, *, whole: bool = False) -> "Run":
+        """Return the run that `to_bytes` gave *value* for; *whole* as in `unframe`. Raises CorruptLog or UnsupportedFormat."""
+        return cls.of_columns(*unframe("segment", value, whole=whole))

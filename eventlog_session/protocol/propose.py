@@ -6,7 +6,7 @@ becomes of a proposal is `commit`'s business. All that can fail for one caller a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..core.advance import Sealed, append, seal
 from ..core.draft import Draft, draft
@@ -106,33 +106,33 @@ class Proposer:
                 raise IdempotencyKeyReused(f"version {seen.version} came with this key and other items; nothing was written")
             return Answer(seen.version), head
         _as_expected(head, intent.expected)
-        length = await self._base_length(head, event)
+        length = head.length if event.base is None else await self._base_length(head, event.base)
         if _is_idle(head, event):
             return Answer(None), head
         if known.tombstone is not None and known.tombstone.remains is not None:
             raise BeingErased(
                 "the session is being erased; wait until erase() has returned, or call it again if it was cut short"
             )
-        ttl = head.ttl if intent.ttl is None else intent.ttl
-        await self._write_ahead(intent, ttl if ttl is None else max(ttl, longest))
+        if intent.draft.ahead:
+            ttl = head.ttl if intent.ttl is None else intent.ttl
+            await self._write_ahead(intent, ttl if ttl is None else max(ttl, longest))
         item, is_text = await self._last_item(head, drafts) if event.kind == POPPED else (None, False)
         if event.kind == TRIMMED:
             head = await self._trimmed(head, int(event.extensions[TRIMMED_BEFORE]))
-        since = head.ttl_since if ttl == head.ttl else head.version + 1
-        head = append(head, intent.draft, self._runtime.now(), length, remember=self._limits.idempotent_events)
-        head = replace(head, ttl=ttl, ttl_since=since)
+        remember = self._limits.idempotent_events
+        head = append(head, intent.draft, self._runtime.now(), length, ttl=intent.ttl, remember=remember)
         drafts.append(intent.draft)
         return Answer(head.version, item, is_text), head
 
-    async def _base_length(self, head: Head, event: Event) -> int:
-        """Return the length of the history that *event* starts from."""
-        if event.base is None or event.base == head.version:
+    async def _base_length(self, head: Head, base: int) -> int:
+        """Return the length of the history at version *base*, that an event starts from."""
+        if base == head.version:
             return head.length
-        if event.base > head.version:
-            raise NoSuchPoint(f"there is no version {event.base} yet; the newest is {head.version}")
-        if 0 < event.base < head.floor:  # its own event may be kept for a later one's sake, and what came before it not
-            raise HistoryTrimmed(f"version {event.base} was trimmed; the log goes from {head.floor} to {head.version}")
-        return (await self._reader.run_of(head, event.base)).length_at(event.base) if event.base else 0
+        if base > head.version:
+            raise NoSuchPoint(f"there is no version {base} yet; the newest is {head.version}")
+        if 0 < base < head.floor:  # its own event may be kept for a later one's sake, and what came before it not
+            raise HistoryTrimmed(f"version {base} was trimmed; the log goes from {head.floor} to {head.version}")
+        return (await self._reader.run_of(head, base)).length_at(base) if base else 0
 
     async def _write_ahead(self, intent: Intent, ttl: int | None) -> None:
         """
@@ -144,7 +144,7 @@ class Proposer:
         now = int(self._runtime.clock())
         expire = intent.parts_expire
         lasting = expire is None or (ttl is not None and expire >= now + ttl)
-        if not intent.draft.ahead or (intent.parts_written and lasting):
+        if intent.parts_written and lasting:
             return
         await self._put_ahead(intent.draft.ahead, ttl)
         intent.parts_written, intent.parts_expire = True, values_expire(now, ttl)
@@ -168,7 +168,7 @@ class Proposer:
         # ahead of the commit that names them, like parts: they may be more than one request holds
         await self._put_ahead({self._keys.node(name): value for name, value in nodes.items()}, head.ttl)
         trash = tuple(ref for ref in head.index if ref.first < floor) if nodes or index != head.index else ()
-        return replace(head, index=index, floor=floor, trash=trash)
+        return head._replace(index=index, floor=floor, trash=trash)
 
     async def _adopting(self, legacy: Legacy, ttl: int | None) -> Intent:
         """Return the intent to take over a `DaprSession`'s history."""
@@ -185,9 +185,11 @@ class Proposer:
     ) -> Proposal:
         """Return the commit that turns *known* into *head*, with everything that has to be written."""
         traits = await self._store.traits()
-        head = replace(head, generation=head.generation or mint(self._runtime.random_bytes(10)))
-        if self._sweeper.emptied(head):
-            head = replace(head, trash=())
+        head = head._replace(
+            generation=head.generation or mint(self._runtime.random_bytes(10)),
+            swept=max(head.swept, self._sweeper.upto(head)),
+            trash=() if self._sweeper.emptied(head) else head.trash,
+        )
         head, puts, runs = self._sealed(head, binary=traits.keeps_bytes)
         ttl = values_ttl(head.ttl)
         values = [Put(self._keys.event(one.event.id), one.value, ttl) for one in drafts]
@@ -197,13 +199,10 @@ class Proposer:
         named = [intent.parts_expire for intent in answers]  # earlier than what follows, if written for an attempt before
         if puts or head.trash or any(one.far for one in drafts):
             named.append(values_expire(head.updated // 1_000_000, head.ttl))
-        head = replace(
-            head,
-            swept=max(head.swept, self._sweeper.upto(head)),
-            values_expire=min(
-                (time for time in (await self._renewer.reach(known.head, head.ttl), *named) if time is not None), default=None
-            ),
-        )
+        named.append(await self._renewer.reach(known.head, head.ttl))
+        expire = min((time for time in named if time is not None), default=None)
+        if expire != head.values_expire:
+            head = head._replace(values_expire=expire)
         ids = tuple(one.event.id for one in drafts)
         lingering = None if head.ttl is None else head.ttl + self._limits.stray
         return Proposal(known, head, Put(self._keys.head, head.to_bytes(), lingering), answers, ids, values, runs)

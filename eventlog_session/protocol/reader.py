@@ -222,7 +222,7 @@ class Reader:
             if digest(values[0]) != want.name:
                 raise CorruptLog("its bytes are not those it was named for")
             data = blob.decompress(blob.from_value(values[0]), limit)
-            return node_refs(data) if want.level else Run.of(data)
+            return node_refs(data) if want.level else Run.of(data, whole=True)
         if want.parts:
             packed = b"".join(map(blob.from_part, values))
             if digest(packed) != want.digest:

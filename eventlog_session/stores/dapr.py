@@ -82,6 +82,7 @@ _INFLATION = 4
 """Bytes that Go prints a byte as, with the space after it, at most."""
 _STRONG = common_v1.StateOptions.CONSISTENCY_STRONG
 _FIRST_WRITE = common_v1.StateOptions.CONCURRENCY_FIRST_WRITE
+_LAST_WRITE = common_v1.StateOptions.CONCURRENCY_LAST_WRITE
 _stores: WeakValueDictionary[object, "DaprStore"] = WeakValueDictionary()
 
 
@@ -105,6 +106,8 @@ class DaprStore:
         self.name = name
         self._deadline = deadline
         self._consistency = _STRONG if consistency == "strong" else common_v1.StateOptions.CONSISTENCY_EVENTUAL
+        self._if_first = common_v1.StateOptions(concurrency=_FIRST_WRITE, consistency=self._consistency)
+        self._in_any_case = common_v1.StateOptions(concurrency=_LAST_WRITE, consistency=self._consistency)
         self._given = profile
         self._profile = profile or SAFE
         self._traits = self._profile.traits
@@ -182,17 +185,13 @@ class DaprStore:
 
     async def commit(self, head: Put, etag: str | None, values: Sequence[Put]) -> Committed | NotCommitted:
         await self.traits()
-        create = etag is None
-        first = self._item(head, etag=self._profile.create_etag if create else etag, first_write=create)
         if not self._transactional:
-            return await self._commit_in_turn(first, values)
+            return await self._commit_in_turn(head, etag, values)
+        request = api_v1.ExecuteStateTransactionRequest(storeName=self.name, metadata=_partition(head.key))
         # the head first: on SQL stores the loser then waits at its row and writes nothing else
-        items = [first, *(self._item(put) for put in values)]
-        request = api_v1.ExecuteStateTransactionRequest(
-            storeName=self.name,
-            operations=[api_v1.TransactionalStateOperation(operationType="upsert", request=item) for item in items],
-            metadata=_partition(head.key),
-        )
+        self._fill_head(request.operations.add(operationType="upsert").request, head, etag)
+        for put in values:
+            self._fill(request.operations.add(operationType="upsert").request, put)
         try:
             await self._call("ExecuteStateTransaction", request)
         except StoreRefused:
@@ -203,14 +202,16 @@ class DaprStore:
             return Committed("1" if etag is None else str(int(etag) + 1))
         return Committed(None)
 
-    async def _commit_in_turn(self, head: Any, values: Sequence[Put]) -> Committed | NotCommitted:
+    async def _commit_in_turn(self, head: Put, etag: str | None, values: Sequence[Put]) -> Committed | NotCommitted:
         """Commit without a transaction: what the head will name, then the head, which so never names what is not there."""
         try:
             await self.put_many(values)
         except Unavailable as error:
             return NotCommitted(error.__cause__, sent=False)
+        request = api_v1.SaveStateRequest(store_name=self.name)
+        self._fill_head(request.states.add(), head, etag)
         try:
-            await self._save([head])
+            await self._call("SaveState", request)
         except StoreRefused:
             raise
         except EventLogError as error:
@@ -224,17 +225,19 @@ class DaprStore:
                 # Redis honours first-write only on keys that were created by it: one that a commit created it would overwrite
                 await self.commit(head, None, [])
             else:
-                await self._save([self._item(head, first_write=True)])
+                request = api_v1.SaveStateRequest(store_name=self.name)
+                self._fill(request.states.add(), head, first_write=True)
+                await self._call("SaveState", request)
         except StoreRefused:
             raise
         except EventLogError:
             return  # it exists, or nobody knows: the caller reads it either way
 
     async def put_many(self, values: Sequence[Put]) -> None:
-        await self._save([self._item(put) for put in values])
-
-    async def _save(self, items: list[Any]) -> None:
-        await self._call("SaveState", api_v1.SaveStateRequest(store_name=self.name, states=items))
+        request = api_v1.SaveStateRequest(store_name=self.name)
+        for put in values:
+            self._fill(request.states.add(), put)
+        await self._call("SaveState", request)
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         states = [common_v1.StateItem(key=key, metadata=_partition(key)) for key in keys]
@@ -247,21 +250,25 @@ class DaprStore:
     async def close(self) -> None:
         await self._client.close()  # type: ignore[no-untyped-call]
 
-    def _item(self, put: Put, *, etag: str | None = None, first_write: bool = False) -> Any:
-        metadata = _partition(put.key)
+    def _fill_head(self, item: Any, head: Put, etag: str | None) -> None:
+        """Have *item* put a head if its etag still is *etag*, None for: if there is none."""
+        create = etag is None
+        self._fill(item, head, etag=self._profile.create_etag if create else etag, first_write=create)
+
+    def _fill(self, item: Any, put: Put, *, etag: str | None = None, first_write: bool = False) -> None:
+        """Have *item*, a StateItem inside its request, put *put*: one made elsewhere would be copied, at twice the cost."""
         conditional = first_write or etag is not None
+        item.key = put.key
+        item.value = put.value
+        item.options.CopyFrom(self._if_first if conditional else self._in_any_case)
+        for name, value in _partition(put.key).items():
+            item.metadata[name] = value
         if put.ttl is not None:
-            metadata["ttlInSeconds"] = str(put.ttl)
+            item.metadata["ttlInSeconds"] = str(put.ttl)
         elif self._profile.keeps_ttl and conditional:  # a head is the only key that may have had a ttl and lose it
-            metadata["ttlInSeconds"] = "-1"
-        options = common_v1.StateOptions(
-            concurrency=_FIRST_WRITE if conditional else common_v1.StateOptions.CONCURRENCY_LAST_WRITE,
-            consistency=self._consistency,
-        )
-        item = common_v1.StateItem(key=put.key, value=put.value, metadata=metadata, options=options)
+            item.metadata["ttlInSeconds"] = "-1"
         if etag:
             item.etag.value = etag
-        return item
 
     async def _call(self, method: str, request: Any) -> Any:
         try:
