@@ -339,7 +339,7 @@ async def bombed(kind: str) -> tuple[Named, str]:
     frame = blob.compress(b"\0" * BOMB)
     assert len(frame) < 1 << 14
     if kind == "carried":
-        head = head._replace(carried=Carried(Run(1, 0), frame, blob.to_text(frame)))
+        head = head._replace(carried=Carried(Run(1, 0), frame))
     elif kind == "parts":
         head = await _with_bombed_parts(store, log, frame)
     else:

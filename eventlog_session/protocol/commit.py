@@ -13,6 +13,7 @@ comes back, read the head and look who stands at the versions that were ours to 
 No error text or code decides anything. Back-off comes before reading the head, never between reading and committing.
 """
 
+from asyncio import gather
 from collections.abc import Mapping, Sequence
 from itertools import count
 
@@ -72,7 +73,7 @@ class Committer:
         while not all(intent.answer.done() for intent in group):
             try:
                 if known is None:
-                    known, fresh = await self._heads.current()
+                    known, fresh = await self._current()
                 proposal = await self._proposer.propose(known, group)
                 # "nothing to do" is only said of a head read within this call, and "erased" of what stood within it
                 if (proposal.idle or proposal.tombstone is not None) and not fresh:
@@ -95,6 +96,13 @@ class Committer:
             if patience.spent:
                 lost = Conflict(f"other writers won every race in {self._retry.budget:g} s; nothing was written, call again")
                 self._give(dict.fromkeys(group, lost))
+
+    async def _current(self) -> tuple[Known, bool]:
+        """Return what `Heads.current` does; the first time how the store behaves is asked meanwhile, which takes as long."""
+        if self._heads.reached:
+            return await self._heads.current()
+        current, _ = await gather(self._heads.current(), self._store.traits())
+        return current
 
     async def resolve(self, unknown: OutcomeUnknown) -> int | None:
         """Return the version that what was sent has made, or None when it was not written and can't be any more."""

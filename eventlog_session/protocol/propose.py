@@ -205,7 +205,8 @@ class Proposer:
             head = head._replace(values_expire=expire)
         ids = tuple(one.event.id for one in drafts)
         lingering = None if head.ttl is None else head.ttl + self._limits.stray
-        return Proposal(known, head, Put(self._keys.head, head.to_bytes(), lingering), answers, ids, values, runs)
+        put = Put(self._keys.head, head.to_bytes(binary=traits.keeps_bytes), lingering)
+        return Proposal(known, head, put, answers, ids, values, runs)
 
     def _sealed(self, head: Head, *, binary: bool) -> Sealed:
         """Return *head* with its tail within the limits and its segments merged, if there are any to be."""
