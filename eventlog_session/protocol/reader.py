@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from threading import Lock
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -170,18 +171,21 @@ class Reader:
             (key, want.size // len(wanted[name]))
             for name, want in missing.items() for key in wanted[name]
         ]  # fmt: skip
+        found = await self._read_pages(list(self._limits.pages(sizes)))
+        for name, want in missing.items():
+            values = [found[key] if key in found else _gone(key) for key in wanted[name]]
+            loaded.keep(name, self.decoded(want, values))
+
+    async def _read_pages(self, pages: Sequence[Sequence[str]]) -> Mapping[str, bytes]:
+        if len(pages) == 1:  # as it mostly is: then without tasks
+            return await self.values(pages[0])
         gate = asyncio.Semaphore(_PAGES_AT_ONCE)
 
         async def page(keys: Sequence[str]) -> Mapping[str, bytes]:
             async with gate:
                 return await self.values(keys)
 
-        found: dict[str, bytes] = {}
-        for part in await asyncio.gather(*(page(keys) for keys in self._limits.pages(sizes))):
-            found.update(part)
-        for name, want in missing.items():
-            values = [found[key] if key in found else _gone(key) for key in wanted[name]]
-            loaded.keep(name, self.decoded(want, values))
+        return dict(chain.from_iterable(part.items() for part in await asyncio.gather(*map(page, pages))))
 
     async def values(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """

@@ -164,11 +164,15 @@ class DaprStore:
         return Value(self._plain(reply.data), reply.etag) if reply.data else None
 
     async def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        if not keys:
+            return {}
+        if not self._inflated:
+            return await self._bulk(keys)
         found: dict[str, bytes] = {}
-        # an encrypting component's replies are four times as long as what was asked for says
-        slices = _INFLATION if self._inflated and len(keys) > 1 else 1
-        step = -(-len(keys) // slices)
-        for part in await asyncio.gather(*(self._bulk(keys[start : start + step]) for start in range(0, len(keys), step or 1))):
+        step = -(
+            -len(keys) // _INFLATION
+        )  # an encrypting component's replies are four times as long as what was asked for says
+        for part in await asyncio.gather(*(self._bulk(keys[start : start + step]) for start in range(0, len(keys), step))):
             found.update(part)
         return found
 
