@@ -47,7 +47,7 @@ profile: .stamps/dev ## where the time of an add and of a get goes: writes bench
 	PYTHONPATH=tests:benchmarks $(BIN)/python -P benchmarks/profile_hot.py
 
 traffic: .stamps/dev ## count round trips and bytes anew, after a change that is meant: writes tests/golden/traffic.json
-	PYTHONPATH=. $(BIN)/python tests/test_traffic.py
+	PYTHONPATH=.:tests $(BIN)/python -P tests/test_traffic.py
 
 certify: .stamps/dev ## ask every store the rig has how it behaves: writes benchmarks/results/certify/
 	PYTHONPATH=tests:. $(BIN)/python -P -m rig certify $(ARGS)
