@@ -7,7 +7,6 @@ So whatever else the machine does meets all of them alike, and a round's times c
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
@@ -71,10 +70,8 @@ async def alternate(case: Case, place: Place, budget: Budget) -> dict[str, Taken
         for name in place.subjects.keys() - place.failed.keys():
             known[name] = await place.subjects[name].open(place.id_of(name), cached=True)
             expect(place.history, await known[name].get_items())
-    begun, order = perf_counter(), list(place.subjects)
-    for number in range(budget.most + 1):
-        if number > budget.least and perf_counter() > begun + budget.seconds:
-            break
+    order = list(place.subjects)
+    for number in budget.rounds(before=1):
         order.reverse()
         for name in order:
             if name not in place.failed:

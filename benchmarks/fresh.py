@@ -14,7 +14,6 @@ from typing import Any
 from aside import answer
 from cases import expect
 from dapr.aio.clients import DaprClient
-from dapr.conf import settings
 from items import message
 from writers import make
 
@@ -35,11 +34,8 @@ def peak() -> int:
     return int(line.split()[1]) * 1024
 
 
-async def read(
-    kind: str, address: str, http_port: int, store: str, session_id: str, limit: int | None, size: int
-) -> dict[str, Any]:
+async def read(kind: str, address: str, store: str, session_id: str, limit: int | None, size: int) -> dict[str, Any]:
     """Read the newest *limit* items of a session that holds the first *size* items, and check them."""
-    vars(settings)["DAPR_HTTP_PORT"] = http_port
     logging.getLogger("openai.agents").setLevel(logging.ERROR)
     client = DaprClient(address=address)
     session = make(kind, session_id, client, store)

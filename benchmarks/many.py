@@ -31,22 +31,11 @@ from scope import Budget
 from writers import KINDS, make, settle
 
 TURNS = 3
-RUNS, CALLS = f"runs, {TURNS} tools, {{}} at once", f"session calls of runs, {TURNS} tools, {{}} at once"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """How much is measured. Histories and whole runs are for *more_stores* only: they take long."""
-
-    sessions: int = 1_000
-    warm_up: int = 20
-    calls: Budget = Budget(seconds=12, least=2, most=6)
-    more_stores: tuple[str, ...] = ("redis",)
-    more_histories: tuple[int, ...] = (100,)
-    runs: Budget = Budget(seconds=30, least=2, most=2)
-
-
-FULL = Scope()
+SESSIONS, WARM_UP = 1_000, 20
+RUNS, CALLS = (f"{what}, {TURNS} tools, {SESSIONS:,} at once" for what in ("runs", "session calls of runs"))
+MORE_STORES, MORE_HISTORIES = ("redis",), (100,)
+"""Histories and whole runs are for these stores only: they take long."""
+CALLS_BUDGET, RUNS_BUDGET = Budget(seconds=12, least=2, most=6), Budget(seconds=30, least=2, most=2)
 
 
 class Free(SessionABC):
@@ -120,9 +109,8 @@ class Rounds:
 class Crowd:
     """Two implementations that take turns on one store, each on a connection of its own."""
 
-    def __init__(self, address: str, store: str, scope: Scope, added: Sequence[Any]) -> None:
+    def __init__(self, address: str, store: str, added: Sequence[Any]) -> None:
         self._store = store
-        self._scope = scope
         self._added = added  # what a run leaves in a session
         self._clients: dict[str, Any] = {kind: DaprClient(address=address) for kind in KINDS}
 
@@ -130,14 +118,11 @@ class Crowd:
         """Have *kinds* do whole runs, or what was *asked* of a session, in turn."""
         rounds, order = {kind: Rounds() for kind in kinds}, list(kinds)
         for kind in order:  # what a process learns once is not what is measured
-            await self._round(kind, self._scope.warm_up, history, asked, Rounds())
-        begun = perf_counter()
-        for number in range(budget.most):
-            if number >= budget.least and perf_counter() > begun + budget.seconds:
-                break
+            await self._round(kind, WARM_UP, history, asked, Rounds())
+        for _ in budget.rounds():
             order.reverse()
             for kind in order:
-                await self._round(kind, self._scope.sessions, history, asked, rounds[kind])
+                await self._round(kind, SESSIONS, history, asked, rounds[kind])
         return rounds
 
     async def _round(self, kind: str, count: int, history: int, asked: Any, rounds: Rounds) -> None:
@@ -179,20 +164,20 @@ class Crowd:
         await asyncio.gather(*(client.close() for client in self._clients.values()))
 
 
-async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> list[Cell]:  # noqa: ARG001 as every part
+async def measure(rig: Rig, store: str) -> list[Cell]:
     """Return a cell of whole runs (with the floor) and one of session calls for each history; *n* is its length."""
     set_tracing_disabled(True)
     await run(free := Free("recorded"))
     asked = free.asked.copy()
-    crowd = Crowd(address, store, scope, await free.get_items())
-    more = store in scope.more_stores
+    crowd = Crowd(rig.address, store, await free.get_items())
+    more = store in MORE_STORES
     cells = []
-    for history in (0, *(scope.more_histories if more else ())):
-        rounds = await crowd.alternate(list(KINDS), history, asked, scope.calls)
-        cells.append(_cell(store, CALLS.format(f"{scope.sessions:,}"), history, rounds))
+    for history in (0, *(MORE_HISTORIES if more else ())):
+        rounds = await crowd.alternate(list(KINDS), history, asked, CALLS_BUDGET)
+        cells.append(_cell(store, CALLS, history, rounds))
     if more:
-        rounds = await crowd.alternate([*KINDS, "floor"], 0, None, scope.runs)
-        cells.append(_cell(store, RUNS.format(f"{scope.sessions:,}"), 0, rounds))
+        rounds = await crowd.alternate([*KINDS, "floor"], 0, None, RUNS_BUDGET)
+        cells.append(_cell(store, RUNS, 0, rounds))
     await crowd.close()
     return cells
 

@@ -19,7 +19,6 @@ from uuid import uuid4
 from agents.extensions.memory.dapr_session import DaprSession
 from cases import expect
 from dapr.aio.clients import DaprClient
-from dapr.conf import settings
 from figures import Cell, Taken, cell
 from items import PLAIN, compact
 from meter import Sample
@@ -56,9 +55,8 @@ def digest(items: list[Any]) -> str:
     return blake2b(compact(items).encode(), digest_size=16).hexdigest()
 
 
-def child(kind: str, way: str, port: str, address: str, store: str, session_id: str) -> None:
+def child(kind: str, way: str, address: str, store: str, session_id: str) -> None:
     """Say that all is imported, wait for a line, read the session."""
-    vars(settings)["DAPR_HTTP_PORT"] = port
     print("ready", flush=True)
     sys.stdin.readline()
     print(json.dumps(asyncio.run(read_all(kind, way, address, store, session_id))), flush=True)
@@ -95,10 +93,7 @@ class Turn:
     def rounds(self, budget: Budget) -> Taken:
         """Measure within the budget, some processes at a time."""
         taken = Taken(samples={kind: {} for kind in self.ids})
-        give_up = perf_counter() + budget.seconds
-        for first in range(0, budget.most, AT_ONCE):
-            if first >= budget.least and perf_counter() > give_up:
-                break
+        for first in budget.rounds(step=AT_ONCE):
             for kind, number, answer in self._some(first):
                 expect(self.right, answer["digest"])
                 taken.samples[kind][number] = Sample(answer["seconds"], answer["cpu"], 0, 0, 0, 0, 0)
@@ -116,7 +111,7 @@ class Turn:
             yield kind, number, json.loads(process.communicate("go\n")[0])
 
     def _start(self, kind: str) -> "subprocess.Popen[str]":
-        place = [str(self.rig.http_port), self.rig.address, self.store, self.ids[kind]]
+        place = [self.rig.address, self.store, self.ids[kind]]
         command = [sys.executable, "-P", __file__, kind, self.way, *place]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

@@ -1,6 +1,8 @@
-"""How much is measured: every budget of time and every bound on rounds, in one place."""
+"""How much is measured: budgets of time, and the scope of the parts that share one. The others' stands at their top."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from time import perf_counter
 
 STORES = ("redis", "postgresql", "sqlite")
 """Dapr state store components of the rig. PostgreSQL is the component's version 2."""
@@ -13,6 +15,14 @@ class Budget:
     seconds: float
     least: int = 10
     most: int = 100
+
+    def rounds(self, *, before: int = 0, step: int = 1) -> Iterator[int]:
+        """Yield the numbers of the rounds, every *step*-th; *before* them so many that do not count."""
+        begun = perf_counter()
+        for number in range(0, before + self.most, step):
+            if number >= before + self.least and perf_counter() > begun + self.seconds:
+                break
+            yield number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,6 @@ from typing import Any, Protocol, Self
 from agents.extensions.memory.dapr_session import DaprSession
 from agents.memory.session import Session
 from dapr.aio.clients import DaprClient
-from dapr.conf import settings
 from items import message
 
 from eventlog_session import EventLogSession
@@ -101,7 +100,7 @@ class Together:
 class Processes:
     """Writers in a process each, with a connection each, which begin at a barrier. They live until the context ends."""
 
-    def __init__(self, address: str, http_port: int, store: str, writers: int) -> None:
+    def __init__(self, address: str, store: str, writers: int) -> None:
         context = multiprocessing.get_context("forkserver")
         # each process imports the main program again, which is quick if all that this imports is there
         context.set_forkserver_preload(["writers", Path(getattr(sys.modules["__main__"], "__file__", None) or "writers").stem])
@@ -109,8 +108,7 @@ class Processes:
         pipes = [context.Pipe() for _ in range(writers)]
         self._connections = [ours for ours, _ in pipes]
         self._processes = [
-            context.Process(target=serve, args=(theirs, self._barrier, address, http_port, store), daemon=True)
-            for _, theirs in pipes
+            context.Process(target=serve, args=(theirs, self._barrier, address, store), daemon=True) for _, theirs in pipes
         ]
 
     async def __aenter__(self) -> Self:
@@ -150,9 +148,8 @@ def _received(connection: Any) -> Any:
     return connection.recv()
 
 
-def serve(connection: "Connection[Any, Any]", barrier: Barrier, address: str, http_port: int, store: str) -> None:
+def serve(connection: "Connection[Any, Any]", barrier: Barrier, address: str, store: str) -> None:
     """Be one writer process until the order is None."""
-    vars(settings)["DAPR_HTTP_PORT"] = http_port
     logging.getLogger("openai.agents").setLevel(logging.ERROR)
     asyncio.run(_serve(connection, barrier, address, store))
 
