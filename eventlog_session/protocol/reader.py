@@ -155,7 +155,7 @@ class Reader:
         return without(head.index, loaded, kept, floor, binary=binary)
 
     def at_hand(self, own: Loaded | None = None) -> "_Loaded":
-        """Return what is in memory: *own*, and whatever the cache has when it is asked for."""
+        """Return the values in memory, by name: *own*, and those that are in the cache at the moment of each look-up."""
         return _Loaded(self._cache, self._prefix, own, hit=self._hit)
 
     def _hit(self) -> None:
@@ -177,6 +177,7 @@ class Reader:
             loaded.keep(name, self.decoded(want, values))
 
     async def _read_pages(self, pages: Sequence[Sequence[str]]) -> Mapping[str, bytes]:
+        """Return the values of all *pages*, some of which are read at once."""
         if len(pages) == 1:  # as it mostly is: then without tasks
             return await self.values(pages[0])
         gate = asyncio.Semaphore(_PAGES_AT_ONCE)
