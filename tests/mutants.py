@@ -202,8 +202,8 @@ MUTANTS: Sequence[Mutant] = (
         [
             (
                 "protocol/sweep",
-                'for place in range(len(run)) if "f" not in run.odd.get(place, ())]',
-                "for place in range(len(run))]",
+                'for place in places if "f" not in run.odd.get(place, ())]',
+                "for place in places]",
             )
         ],
         "simulation sql 300",
