@@ -12,6 +12,7 @@ import orjson
 
 from eventlog_session.core.advance import link
 from eventlog_session.core.events import Event
+from eventlog_session.core.head import _cut
 from eventlog_session.core.keys import ID_LENGTH, Keys
 from eventlog_session.stores.base import Put
 
@@ -64,7 +65,7 @@ class Ledger:
 
     def stands(self, value: bytes, tick: int) -> None:
         """Note what was just written under the head's key."""
-        kind, _, _, fields = orjson.loads(value)[:4]
+        kind, _, _, fields = orjson.loads(_cut(value)[0])[:4]
         epoch = self.epochs[-1]
         if kind == "eventlog-tombstone" and "x" in fields:
             self.epochs.append(Epoch(tick, None))
