@@ -19,7 +19,7 @@ from cases import Case, Make, expect
 from contest import contest, prepare
 from figures import Cell
 from items import PLAIN
-from matrix import connected, places, tell
+from matrix import connected, places
 from meter import PAUSE, Meter
 from rig import Rig
 from scope import Scope
@@ -137,8 +137,6 @@ async def measure(rig: Rig, scope: Scope) -> AsyncIterator[Cell]:
         async with connected(rig.address, store) as subjects:
             chosen = {name: one for name, one in subjects.items() if name != "again"}
             for size, state in (place for place in places(scope) if place[0] <= scope.run_most):
-                begun = perf_counter()
                 place = await prepare(chosen, PLAIN, size, state)
                 for cell in await contest({"part": "runs", "store": store}, cases, place, scope.runs):
                     yield cell
-                tell(f"runs, {store}, n={size} {state}", begun)

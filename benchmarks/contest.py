@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from agents.memory.session import Session
 from cases import Case, WrongAnswer, expect
-from figures import Cell, Taken, cell
+from figures import Cell, Taken, timed
 from items import Shape
 from scope import Budget
 from subjects import Subject
@@ -116,10 +116,10 @@ async def contest(
     where: Mapping[str, Any], cases: Sequence[Case], place: Place, budget: Budget, *, base: str = "DaprSession"
 ) -> list[Cell]:
     """Measure *cases* one after the other at one place; *where* names part and store of the cells."""
-    where = {**where, "n": len(place.history), "items": place.shape.name, **({"state": place.state} if place.state else {})}
+    where = {**where, "n": len(place.history), "items": place.shape.name, "state": place.state}
     wired = any(subject.meter.wired for subject in place.subjects.values())
     cells = []
     for case in cases:
         for operation, taken in (await alternate(case, place, budget)).items():
-            cells.append(cell(where, operation, taken, base=base, wired=wired))
+            cells.append(timed(where, operation, taken, base=base, wired=wired))
     return cells

@@ -7,21 +7,20 @@ there, once. Only what was acknowledged counts as done.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from copy import copy
 from dataclasses import dataclass, field
 from statistics import median
-from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
 from dapr.aio.clients import DaprClient
-from figures import Cell
-from paired import ratio, say, spread
+from figures import Cell, cell, spread
 from rig import Rig
 from scope import Budget
-from writers import KINDS, Crew, Processes, Together, Told, make, said, verdict
+from subjects import KINDS, make
+from writers import Crew, Processes, Together, Told, said, verdict
 
 ONE_PROCESS, PROCESSES = "adds, writers in one process", "adds, a process for each writer"
 
@@ -53,23 +52,19 @@ class Rounds:
         }
 
 
-async def measure(rig: Rig, store: str) -> list[Cell]:
-    """Return a cell for each number of writers in one process and in as many; *n* is the number of writers."""
-    cells = []
+async def measure(rig: Rig, store: str) -> AsyncIterator[Cell]:
+    """Yield a cell for each number of writers in one process and in as many; *n* is the number of writers."""
     async with AsyncExitStack() as opened:
         client: Any = DaprClient(address=rig.address)
         opened.push_async_callback(client.close)
         for place in (ONE_PROCESS, PROCESSES):
             for writers, adds in ADDS.items():
-                begun = perf_counter()
                 async with AsyncExitStack() as working:
                     crew: Crew = Together(client, store, writers)
                     if place == PROCESSES:
                         crew = await working.enter_async_context(Processes(rig.address, store, writers))
                     rounds = await _alternate(crew, client, store, adds)
-                cells.append(_cell(store, place, writers, rounds))
-                say(f"crowd, {store}, {place}, {writers} writers: {perf_counter() - begun:.0f} s")
-    return cells
+                yield _cell(store, place, writers, rounds)
 
 
 async def _alternate(crew: Crew, client: Any, store: str, adds: int) -> dict[str, Rounds]:
@@ -100,13 +95,5 @@ def _cell(store: str, place: str, writers: int, rounds: dict[str, Rounds]) -> Ce
     ours, theirs = rounds["eventlog"].rates, rounds["DaprSession"].rates
     # a round in which nothing at all was acknowledged has no ratio
     ratios = [one / other for one, other in zip(ours, theirs, strict=True) if other]
-    return {
-        "part": "crowd",
-        "store": store,
-        "operation": place,
-        "n": writers,
-        "items": "330 B",
-        "rounds": len(ours),
-        "subjects": {kind: found.metrics() for kind, found in rounds.items()},
-        "ratios": {"eventlog": ratio(ratios)} if ratios else {},
-    }
+    subjects = {kind: found.metrics() for kind, found in rounds.items()}
+    return cell("crowd", store, place, writers, rounds=len(ours), subjects=subjects, ratios={"eventlog": ratios})

@@ -15,7 +15,7 @@ from aside import answer
 from cases import expect
 from dapr.aio.clients import DaprClient
 from items import message
-from writers import make
+from subjects import make
 
 
 def resident() -> int:

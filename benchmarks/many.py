@@ -9,7 +9,7 @@ one and repeated for every session, on new ones and on ones with a history.
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from statistics import median
@@ -23,12 +23,11 @@ from agents.testing import ScriptedModel, assistant_message, function_call
 from cases import expect
 from contest import describe
 from dapr.aio.clients import DaprClient
-from figures import Cell
+from figures import Cell, cell, spread
 from items import message
-from paired import ratio, say, spread
 from rig import Rig
 from scope import Budget
-from writers import KINDS, make, settle
+from subjects import KINDS, make, settle
 
 TURNS = 3
 SESSIONS, WARM_UP = 1_000, 20
@@ -164,38 +163,27 @@ class Crowd:
         await asyncio.gather(*(client.close() for client in self._clients.values()))
 
 
-async def measure(rig: Rig, store: str) -> list[Cell]:
-    """Return a cell of whole runs (with the floor) and one of session calls for each history; *n* is its length."""
+async def measure(rig: Rig, store: str) -> AsyncIterator[Cell]:
+    """Yield a cell of whole runs (with the floor) and one of session calls for each history; *n* is its length."""
     set_tracing_disabled(True)
     await run(free := Free("recorded"))
     asked = free.asked.copy()
     crowd = Crowd(rig.address, store, await free.get_items())
     more = store in MORE_STORES
-    cells = []
     for history in (0, *(MORE_HISTORIES if more else ())):
         rounds = await crowd.alternate(list(KINDS), history, asked, CALLS_BUDGET)
-        cells.append(_cell(store, CALLS, history, rounds))
+        yield _cell(store, CALLS, history, rounds)
     if more:
         rounds = await crowd.alternate([*KINDS, "floor"], 0, None, RUNS_BUDGET)
-        cells.append(_cell(store, RUNS, 0, rounds))
+        yield _cell(store, RUNS, 0, rounds)
     await crowd.close()
-    return cells
 
 
 def _cell(store: str, operation: str, history: int, rounds: dict[str, Rounds]) -> Cell:
     base = rounds["DaprSession"].rates
-    say(f"many, {store}, {operation}, n={history}: {len(base)} rounds")
-    others = {
+    ratios = {
         kind: [one / other for one, other in zip(found.rates, base, strict=True) if other]
         for kind, found in rounds.items() if kind != "DaprSession"
     }  # fmt: skip
-    return {
-        "part": "many",
-        "store": store,
-        "operation": operation,
-        "n": history,
-        "items": "330 B",
-        "rounds": len(base),
-        "subjects": {kind: found.metrics() for kind, found in rounds.items()},
-        "ratios": {kind: ratio(values) for kind, values in others.items() if values},
-    }
+    subjects = {kind: found.metrics() for kind, found in rounds.items()}
+    return cell("many", store, operation, history, rounds=len(base), subjects=subjects, ratios=ratios)

@@ -6,16 +6,15 @@ store: it is the client's memory.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from statistics import median
 from typing import cast
 
 from aside import told
 from cases import LIMIT
-from figures import Cell, times
+from figures import Cell, cell, spread, times
 from growth import how_theirs_fails, name
 from items import message
-from paired import counted, say, spread
 from rig import Rig
 from seeding import seeded
 from subjects import Dapr, EventLog
@@ -35,10 +34,10 @@ EVENTS = 1_000_000
 PROCESSES = 3
 
 
-async def measure(rig: Rig, store: str) -> list[Cell]:
-    """Return a cell for each read. *memory_mb* is the peak's growth over what the process had before, *total_mb* the peak."""
+async def measure(rig: Rig, store: str) -> AsyncIterator[Cell]:
+    """Yield a cell for each read. *memory_mb* is the peak's growth over what the process had before, *total_mb* the peak."""
     if store != STORE:
-        return []
+        return
     subjects = {kind: await subject.connected(rig.address, store) for kind, subject in KINDS.items()}
     for kind, subject in subjects.items():
         await subject.seed(f"memory-{kind}", [message(number) for number in range(SIZE)])
@@ -52,14 +51,13 @@ async def measure(rig: Rig, store: str) -> list[Cell]:
         where = {"address": rig.address, "store": store, "session_id": session_id}
         return [await told("fresh", kind=kind, **where, limit=limit, size=size) for _ in range(PROCESSES)]
 
-    cells = []
     for limit in (None, LIMIT):
         found = {kind: await read(kind, f"memory-{kind}", limit, SIZE) for kind in KINDS}
-        cells.append(_cell(store, limit, SIZE, found))
+        yield _cell(store, limit, SIZE, found)
     found = {"eventlog": await read("eventlog", million, LIMIT, view.version)}
-    cells.append(_cell(store, LIMIT, EVENTS, found))
-    cells[-1]["subjects"]["DaprSession"] = {"failed": await how_theirs_fails(rig.address, store, EVENTS), "times": 1}
-    return cells
+    longest = _cell(store, LIMIT, EVENTS, found)
+    longest["subjects"]["DaprSession"] = {"failed": await how_theirs_fails(rig.address, store, EVENTS), "times": 1}
+    yield longest
 
 
 def _cell(store: str, limit: int | None, size: int, found: Mapping[str, Sequence[Read]]) -> Cell:
@@ -74,17 +72,7 @@ def _cell(store: str, limit: int | None, size: int, found: Mapping[str, Sequence
             **times([one["seconds"] for one in reads]),
         }
     operation = "get all, fresh process" if limit is None else f"get {limit}, fresh process"
-    told_of = ", ".join(f"{kind} {values['memory_mb']:.1f} MB" for kind, values in subjects.items())
-    say(f"memory, {store}, {operation}, n={size:,}: {told_of}")
     medians = {kind: median(values) for kind, values in grown.items()}
-    ratios = {"eventlog": counted(medians["DaprSession"], medians["eventlog"])} if len(found) > 1 else {}
-    return {
-        "part": "memory",
-        "store": store,
-        "operation": operation,
-        "n": size,
-        "items": "330 B",
-        "rounds": max(map(len, found.values())),
-        "subjects": subjects,
-        "ratios": ratios,
-    }
+    ratios = {"eventlog": [medians["DaprSession"] / medians["eventlog"]]} if len(found) > 1 else {}
+    rounds = max(map(len, found.values()))
+    return cell("memory", store, operation, size, rounds=rounds, subjects=subjects, ratios=ratios)

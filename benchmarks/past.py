@@ -7,18 +7,16 @@ long as the present's.
 """
 
 import gc
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
-from time import perf_counter
 from typing import Any
 
 from cases import LIMIT, expect
 from contest import describe
-from figures import Cell, metrics
+from figures import Cell, cell, metrics
 from meter import Sample
-from paired import ratio, say
 from rig import Rig
 from scope import STORES, Budget
 from seeding import histories, items_of, seeded, steps
@@ -45,24 +43,21 @@ class Reading:
         return f"{self.what} {self.when}, cold"
 
 
-async def measure(rig: Rig, store: str) -> list[Cell]:
-    """Return a cell for each kind of read; ratios are of the time that the same read of the present takes."""
+async def measure(rig: Rig, store: str) -> AsyncIterator[Cell]:
+    """Yield a cell for each kind of read; ratios are of the time that the same read of the present takes."""
     session_id = f"past-{EVENTS}"
     await seeded(rig, STORES, session_id, EVENTS, undone=True)
     right = histories(steps(EVENTS, undone=True))
     subject = await EventLog.connected(rig.address, store)
     moments = await _moments(subject, session_id, right)
     theirs = await _theirs(rig.address, store)
-    cells = []
     for limit, budget in ((LIMIT, NEWEST), (None, WHOLE)):
-        begun = perf_counter()
         what = "get all" if limit is None else f"get {limit}"
         readings = [Reading(what, when, limit) for when in ("now", "at a version", "at a moment")]
         await _alternate(subject, session_id, right, moments, readings, budget)
-        cells += [_cell(store, one, readings[0], theirs) for one in readings]
-        say(f"past, {store}, {what}: {perf_counter() - begun:.0f} s")
+        for one in readings:
+            yield _cell(store, one, readings[0], theirs)
     await subject.close()
-    return cells
 
 
 async def _moments(subject: EventLog, session_id: str, right: Sequence[Any]) -> dict[int, datetime]:
@@ -123,13 +118,5 @@ def _cell(store: str, one: Reading, now: Reading, theirs: str) -> Cell:
     subjects: dict[str, Any] = {"eventlog": metrics(one.samples, wired=True)}
     if one is not now:
         subjects["DaprSession"] = {"failed": theirs, "times": 1}
-    return {
-        "part": "past",
-        "store": store,
-        "operation": one.name,
-        "n": EVENTS,
-        "items": "330 B",
-        "rounds": len(one.samples),
-        "subjects": subjects,
-        "ratios": {} if one is now else {"now": ratio(ratios)},
-    }
+    rounds = len(one.samples)
+    return cell("past", store, one.name, EVENTS, rounds=rounds, subjects=subjects, ratios={} if one is now else {"now": ratios})

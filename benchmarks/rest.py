@@ -8,7 +8,7 @@ it sends are counted. Those are of the messages that write or delete, and do not
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from time import perf_counter
 from typing import Any
 from uuid import uuid4
@@ -16,12 +16,11 @@ from uuid import uuid4
 from cases import expect
 from contest import describe
 from dapr.aio.clients import DaprClient
-from figures import Cell
+from figures import Cell, cell
 from items import SHAPES, Shape
 from kept import Kept, kept
-from paired import counted, say
 from rig import Rig
-from writers import KINDS, make, settle
+from subjects import KINDS, make, settle
 
 from eventlog_session.core.keys import Keys
 
@@ -93,23 +92,19 @@ class Conversation:
         await self._client.close()
 
 
-async def measure(rig: Rig, store: str) -> list[Cell]:
-    """Return a cell of kept bytes for each shape and size, and on one store one of sent bytes."""
-    cells = []
+async def measure(rig: Rig, store: str) -> AsyncIterator[Cell]:
+    """Yield a cell of kept bytes for each shape and size, and on one store one of sent bytes."""
     for shape in SHAPES:
         if shape.name in KEPT:
-            begun = perf_counter()
-            cells += await _kept(rig, store, shape)
+            async for kept_bytes in _kept(rig, store, shape):
+                yield kept_bytes
             if (store, shape.name) == WRITTEN:
-                cells.append(await _written(rig, store, shape))
-            say(f"rest, {store}, {shape.name}: {perf_counter() - begun:.0f} s")
-    return cells
+                yield await _written(rig, store, shape)
 
 
-async def _kept(rig: Rig, store: str, shape: Shape) -> list[Cell]:
+async def _kept(rig: Rig, store: str, shape: Shape) -> AsyncIterator[Cell]:
     both = {kind: Conversation(kind, rig.address, store) for kind in KINDS}
     failed: dict[str, str] = {}
-    cells = []
     for size in SIZES:
         found: dict[str, Any] = {}
         for kind, one in both.items():
@@ -128,9 +123,8 @@ async def _kept(rig: Rig, store: str, shape: Shape) -> list[Cell]:
                     "whole_bytes": rest.whole,
                     "keys": rest.keys,
                 }
-        cells.append(_cell(store, "bytes at rest", shape, size, found, "rest_bytes"))
+        yield _cell(store, "bytes at rest", shape, size, found, "rest_bytes")
     await asyncio.gather(*(one.close() for one in both.values()))
-    return cells
 
 
 async def _written(rig: Rig, store: str, shape: Shape) -> Cell:
@@ -147,13 +141,5 @@ async def _written(rig: Rig, store: str, shape: Shape) -> Cell:
 def _cell(store: str, operation: str, shape: Shape, size: int, found: dict[str, Any], name: str) -> Cell:
     """Return a cell whose ratio is of the bytes *name*: `DaprSession`'s by ours."""
     values = [found[kind].get(name) for kind in ("DaprSession", "eventlog")]
-    return {
-        "part": "rest",
-        "store": store,
-        "operation": operation,
-        "n": size,
-        "items": shape.name,
-        "rounds": 1,
-        "subjects": found,
-        "ratios": {"eventlog": counted(*values)} if all(values) else {},
-    }
+    ratios = {"eventlog": [values[0] / values[1]]} if all(values) else {}
+    return cell("rest", store, operation, size, rounds=1, subjects=found, ratios=ratios, items=shape.name)

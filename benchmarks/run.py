@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -28,22 +28,23 @@ import past
 import processes
 import reference
 import rest
+from cells import where
 from dapr.conf import settings
 from facts import machine
 from figures import Cell
-from report import write
+from report import interval, write
 from rig import Rig
 from scope import FULL, QUICK, STORES, Scope
 
 Part = Callable[[Rig, Scope], AsyncIterator[Cell]]
 
 
-def on_each(measure: Callable[[Rig, str], Awaitable[list[Cell]]]) -> Part:
+def on_each(measure: Callable[[Rig, str], AsyncIterator[Cell]]) -> Part:
     """Return a part that is measured on one store after the other."""
 
     async def part(rig: Rig, scope: Scope) -> AsyncIterator[Cell]:
         for store in scope.stores:
-            for cell in await measure(rig, store):
+            async for cell in measure(rig, store):
                 yield cell
 
     return part
@@ -66,8 +67,13 @@ PARTS: Mapping[str, Part] = {
 
 
 async def cells(part: Part, rig: Rig, scope: Scope) -> list[Cell]:
-    """Return the cells of a part."""
-    return [cell async for cell in part(rig, scope)]
+    """Return the cells of a part, and tell of each as it is there."""
+    found = []
+    begun = perf_counter()
+    async for cell in part(rig, scope):
+        found.append(cell)
+        print(f"{perf_counter() - begun:5.0f} s  {where(cell)}  {interval(cell)}", file=sys.stderr, flush=True)
+    return found
 
 
 def run(scope: Scope) -> dict[str, Any]:
@@ -79,9 +85,7 @@ def run(scope: Scope) -> dict[str, Any]:
         os.environ["DAPR_HTTP_PORT"] = str(rig.http_port)  # for the SDK's health check, child processes' too
         vars(settings)["DAPR_HTTP_PORT"] = rig.http_port
         for name in scope.parts:
-            started = perf_counter()
             found += asyncio.run(cells(PARTS[name], rig, scope))
-            print(f"{name}: {perf_counter() - started:.0f} s in all", file=sys.stderr, flush=True)
         return {"machine": machine(rig, load), "seconds": perf_counter() - begun, "cells": found}
 
 

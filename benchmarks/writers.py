@@ -18,14 +18,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol, Self
 
-from agents.extensions.memory.dapr_session import DaprSession
 from agents.memory.session import Session
 from dapr.aio.clients import DaprClient
 from items import message
+from subjects import make, settle
 
-from eventlog_session import EventLogSession
-
-KINDS: dict[str, Any] = {"DaprSession": DaprSession, "eventlog": EventLogSession}
 PATIENCE = 120.0
 """Seconds after which a writer that does not answer is a fault of the benchmark."""
 
@@ -54,11 +51,6 @@ def said(name: str) -> Any:
     return {"content": f"{name} {text}"[: len(text)], "role": "user"}
 
 
-def make(kind: str, session_id: str, client: Any, store: str) -> Any:
-    """Return a session object."""
-    return KINDS[kind](session_id, state_store_name=store, dapr_client=client)
-
-
 async def add(session: Session, writer: int, adds: int) -> Told:
     """Add items one after the other; what fails is not tried again."""
     told = Told(begun=monotonic())
@@ -73,12 +65,6 @@ async def add(session: Session, writer: int, adds: int) -> Told:
             told.acknowledged.append(name)
     told.ended = monotonic()
     return told
-
-
-async def settle(session: Any) -> None:
-    """Wait for what a session does in the background, so that it does not meet the next one's time."""
-    if isinstance(session, EventLogSession):
-        await (await session._log()).settle()
 
 
 class Together:

@@ -89,7 +89,7 @@ class Sweeper:
             await self._store.put_many([Put(self._keys.adopted, MARK)])
 
     async def empty(self, head: Head) -> None:
-        """Delete what *head*'s trash names and its index does not, but no event that still stands. Raises Gone or CorruptLog."""
+        """Delete what *head*'s trash names and its index does not. Raises Gone or CorruptLog."""
         if self.emptied(head):
             return
         live = {ref.name: ref for ref in await self._reader.tree(head.index)}
