@@ -6,6 +6,8 @@ from time import perf_counter
 
 STORES = ("redis", "postgresql", "sqlite")
 """Dapr state store components of the rig. PostgreSQL is the component's version 2."""
+SIZES = (0, 10, 100, 1_000, 5_000, 20_000)
+"""Items of a history."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,7 @@ class Scope:
 
     parts: tuple[str, ...] = ()
     stores: tuple[str, ...] = STORES
-    sizes: tuple[int, ...] = (0, 10, 100, 1_000, 5_000, 20_000)
+    sizes: tuple[int, ...] = SIZES
     emptied: bool = True
     control: tuple[int, ...] = (10, 1_000)
     """Sizes at which DaprSession also meets itself."""

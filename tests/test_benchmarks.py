@@ -12,11 +12,12 @@ import profile_hot
 import pytest
 import readme
 import report
-from cells import SIZES, multiple, ratio, share, verdict
+from cells import multiple, ratio, share, verdict
 from figures import outside
 from replay import Recorder
 from rig import Rig
 from sampler import Samples, sampled
+from scope import SIZES
 from targets import TARGETS, Row, targets
 
 from eventlog_session.core import items as codec
