@@ -33,6 +33,12 @@ def look_up(order: str) -> str:
     return f"order {order}: shipped"
 
 
+def script(tools: int) -> list[Any]:
+    """Return what a model says that calls a tool so many times, one call after the other, and then answers."""
+    calls = [[function_call("look_up", {"order": f"{number}"}, call_id=f"call-{number}")] for number in range(tools)]
+    return [*calls, [assistant_message(ANSWER)]]
+
+
 class Clock:
     """Adds up the time that is spent inside, and the CPU's."""
 
@@ -54,8 +60,7 @@ class Model(ScriptedModel):
     """A model of few words that takes a moment for them."""
 
     def __init__(self, tools: int) -> None:
-        calls = [[function_call("look_up", {"order": f"{number}"}, call_id=f"call-{number}")] for number in range(tools)]
-        super().__init__([*calls, [assistant_message(ANSWER)]])
+        super().__init__(script(tools))
         self.clock = Clock()
         self.first: Any = None
 

@@ -5,22 +5,17 @@ What it has in memory before is what any process has that imported the Agents SD
 """
 
 import logging
-import os
 import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import psutil
 from aside import answer
 from cases import expect
 from dapr.aio.clients import DaprClient
 from items import message
 from subjects import make
-
-
-def resident() -> int:
-    """Return the bytes of this process that are in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def forget_peak() -> None:
@@ -40,7 +35,7 @@ async def read(kind: str, address: str, store: str, session_id: str, limit: int 
     client = DaprClient(address=address)
     session = make(kind, session_id, client, store)
     await client.get_state(store, "connected")
-    before = resident()
+    before = psutil.Process().memory_info().rss
     forget_peak()
     begun = perf_counter()
     items = await session.get_items(limit=limit)

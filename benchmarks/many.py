@@ -17,9 +17,10 @@ from time import perf_counter, process_time
 from typing import Any
 from uuid import uuid4
 
-from agents import Agent, Runner, function_tool, set_tracing_disabled
+from agent_runs import QUESTION, look_up, script
+from agents import Agent, Runner, set_tracing_disabled
 from agents.memory.session import SessionABC
-from agents.testing import ScriptedModel, assistant_message, function_call
+from agents.testing import ScriptedModel
 from cases import expect
 from contest import describe
 from dapr.aio.clients import DaprClient
@@ -64,17 +65,9 @@ class Free(SessionABC):
         raise NotImplementedError
 
 
-@function_tool
-def look_up(order: str) -> str:
-    """Look an order up."""
-    return f"order {order}: shipped"
-
-
 async def run(session: Any) -> None:
     """Run an agent whose model asks for a tool three times and then answers."""
-    calls = [[function_call("look_up", {"order": f"{number}"}, call_id=f"call-{number}")] for number in range(TURNS)]
-    model = ScriptedModel([*calls, [assistant_message("all of them are on their way")]])
-    await Runner.run(Agent(name="desk", model=model, tools=[look_up]), "where are my orders?", session=session)
+    await Runner.run(Agent(name="desk", model=ScriptedModel(script(TURNS)), tools=[look_up]), QUESTION, session=session)
 
 
 async def repeat(session: Any, asked: Sequence[tuple[str, Any]]) -> None:
