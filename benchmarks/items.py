@@ -19,6 +19,7 @@ from typing import Any
 
 ITEM_BYTES = 330
 _PROSE = re.sub(r"[^ !#-\[\]-~]+", " ", " ".join(topics.values()))  # English that JSON needs no escapes for
+_LAPS = 16
 _KANJI = (
     "日本人国会年大十二時中一出三同者分行事社地自部場小手学新発目回金性政体立前後的業関間度員化文当約主題意対法現通高議作用連定戦"
     "理田実長気水山書見開問電話今週料品店員注届届送返配住所番号確認予変更客様件登録情報"
@@ -44,11 +45,24 @@ def compact(value: Any) -> str:
 
 
 @cache
+def _prose(lap: int) -> str:
+    """
+    Return half a megabyte of English: the text itself, and for every further *lap* its words in another order.
+
+    Else what is compressed together would hold the same text again, and compress better than conversations do.
+    """
+    words = _PROSE.split(" ")
+    if lap:
+        Random(lap).shuffle(words)
+    return " ".join(words)
+
+
+@cache
 def message(number: int, size: int = ITEM_BYTES) -> Any:
     """Return a user's message or the model's, of *size* bytes as compact JSON."""
     room = size - len(compact(_message(number, "")))
-    start = number * size % (len(_PROSE) - size)
-    return _message(number, _PROSE[start : start + room])
+    lap, start = divmod(number * size, len(_PROSE) - size)
+    return _message(number, _prose(lap % _LAPS)[start : start + room])
 
 
 def _message(number: int, text: str) -> Any:
@@ -93,7 +107,7 @@ def _length(chance: Random, typical: int, most: int) -> int:
 
 def _english(chance: Random, length: int) -> str:
     start = chance.randrange(len(_PROSE) - length)
-    return _PROSE[start : start + length]
+    return _prose(chance.randrange(_LAPS))[start : start + length]
 
 
 def _japanese(chance: Random, length: int) -> str:

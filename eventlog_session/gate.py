@@ -30,7 +30,8 @@ class Gate:
     async def empty(self) -> None:
         """Wait until all are out."""
         loop = asyncio.get_running_loop()
-        if calls := [call.until_out() for call in self._inside if call.loop is loop]:
+        inside = list(self._inside)  # those on other threads' loops come and go
+        if calls := [call.until_out() for call in inside if call.loop is loop]:
             await asyncio.wait(calls)
 
 

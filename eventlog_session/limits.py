@@ -67,6 +67,8 @@ class Limits:
         """Raise ValueError for limits that the format can't be kept within."""
         if min(self.index_segments, self.index_nodes) < 4:
             raise ValueError("index_segments and index_nodes must be at least 4, else the index is a chain and not a tree")
+        if self.recent_ids < 1:
+            raise ValueError("recent_ids must be at least 1: by the newest id a process knows the head that it saw last")
         if self.value_bytes < 32:
             raise ValueError("value_bytes must be at least 32")
 

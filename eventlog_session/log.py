@@ -240,8 +240,7 @@ class EventLog:
         answer has no version when they were given up before. Raises NoSuchPoint.
         """
         with self._telemetry.operation("trim") as facts:
-            known = await self._heads.fresh()
-            floor = before if isinstance(before, int) else await self._reader.version_at(known.head, from_datetime(before))
+            floor = before if isinstance(before, int) else await self._version_by(before)
             return await self._intend(facts, ttl, None, TRIMMED, {**(extensions or {}), TRIMMED_BEFORE: str(floor)})
 
     async def verify(self) -> Verification:
@@ -316,6 +315,16 @@ class EventLog:
             return head.version
         version = at if isinstance(at, int) else await self._reader.version_at(head, from_datetime(at))
         return _within(version, head.floor, head.version)
+
+    async def _version_by(self, moment: datetime) -> int:
+        """Return the last version committed at *moment* or before."""
+        known = await self._heads.fresh()
+        missed: set[str] = set()
+        while True:
+            try:
+                return await self._reader.version_at(known.head, from_datetime(moment))
+            except Gone as gone:
+                known = await self._heads.moved_on(known, gone, missed)
 
     async def _with_items(self, odd: Mapping[str, Any], event: Event) -> Event:
         """Return *event* with its items, which for a large one lie under its own key."""

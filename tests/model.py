@@ -62,7 +62,7 @@ def small_limits() -> st.SearchStrategy[Limits]:
         tail_bytes=st.sampled_from((1, 400, 1200)),
         tail_events=st.integers(1, 6),
         carried_bytes=st.sampled_from((1, 250, 500, 1000)),
-        recent_ids=st.integers(0, 12),
+        recent_ids=st.integers(1, 12),
         index_segments=st.integers(4, 6),
         index_nodes=st.integers(4, 5),
     )

@@ -1,15 +1,16 @@
 """Merging: every version reads as it did, of fewer values; what was merged away is deleted, and no event with it."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
 import pytest
 from staged import Faulty, add, fill, noise, numbered, whole
 
-from eventlog_session import EventLog, Limits, MemoryStore, Unavailable
-from eventlog_session.core.head import Ref
+from eventlog_session import EventLog, Limits, MemoryStore, OutcomeUnknown, Unavailable
+from eventlog_session.core.head import Head, Ref
 from eventlog_session.core.merge import mergeable
 from eventlog_session.core.run import Run
 from eventlog_session.protocol.sweep import within
@@ -51,6 +52,9 @@ def test_what_is_merged() -> None:
     assert chosen(references(300, 300, 300, 300, 300), "0") == "123"
     assert chosen(references(300, 300, 300, 300), ratio=25) == "01"  # as much as may be decompressed for one item
     assert chosen(references(300, 300, 300, 300), ratio=40) == ""
+    dense = {ref.name: Run(1, 0, items=b"x" * (20_000 if ref.name == "0" else 600)) for ref in references(*[300] * 5)}
+    names = [ref.name for ref in mergeable(references(*[300] * 5), dense, Limits(merge_bytes=(1000,)))]
+    assert names == ["1", "2", "3"]  # one that is dense is no matter to the others
     hole = references(300, 300, 300, 300, 300)
     hole[1] = hole[1]._replace(name="")
     assert chosen(hole) == ""
@@ -166,6 +170,79 @@ async def test_readers_of_an_older_head_look_again(plain: MemoryStore, session_i
 
     other._heads.fresh = stale  # type: ignore[method-assign]
     assert (await other.read()).items == [numbered(number, 60) for number in range(head.version)]
+
+
+async def test_a_head_remembers_where_what_was_merged_away_began(session_id: str) -> None:
+    """Read from the store by another process, which else took it for trimmed and deleted large events that are live."""
+    plain = Faulty()
+    log = EventLog(plain, session_id, limits=MERGING)
+    await fill(log, 40, size=60)
+    await log.clear()
+    await log.trim((await log.head()).version)
+    await log.settle()
+    delete = plain.delete_many
+
+    async def never(keys: Sequence[str]) -> None:
+        raise Unavailable("the process died here")
+
+    await add(log, "so that the head tells")
+    plain.delete_many = never  # type: ignore[method-assign]
+    dying = EventLog(CountingStore(plain), session_id, limits=MERGING)
+    await dying.read()
+    expected: list[Any] = ["so that the head tells"]
+    while not (head := await dying.head()).trash or head.trash[0].first == 1:
+        expected.append(noise(head.version, 3000 if head.version % 4 == 3 else 60))
+        await add(dying, expected[-1])
+    assert Head.of(head.to_bytes(), limit=1 << 20).trash == head.trash
+    plain.delete_many = delete  # type: ignore[method-assign]
+    other = EventLog(CountingStore(plain), session_id, limits=MERGING)
+    await add(other, "more")
+    await other.settle()
+    assert await whole(plain, session_id) == [*expected, "more"]
+    assert (await EventLog(CountingStore(plain), session_id).verify()).sound
+
+
+Call = Callable[[EventLog, Head, datetime], Awaitable[object]]
+CALLS: dict[str, Call] = {
+    "read": lambda log, _, __: log.read(),
+    "add": lambda log, _, __: add(log, "more"),
+    "resolve": lambda log, head, _: log.resolve(
+        OutcomeUnknown("", event_ids=("a" * 16,), base=1, generation=head.generation),
+    ),
+    "trim": lambda log, _, moment: log.trim(moment),
+    "read at": lambda log, _, moment: log.read(at=moment),
+    "rewind": lambda log, _, __: log.rewind(2),
+    "verify": lambda log, _, __: log.verify(),
+}
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("call", CALLS)
+async def test_what_is_merged_away_during_a_call_is_no_damage(call: str, session_id: str, *, known: bool) -> None:
+    """A segment goes between reading the head that names it and reading it: the call starts from a newer head."""
+    plain, limits = Faulty(), replace(MERGING, recent_ids=1)
+    log, store = EventLog(plain, session_id, limits=limits), CountingStore(plain)
+    other = EventLog(store, session_id, limits=limits)
+    await fill(log, 3, size=60)
+    moment = datetime.now(UTC)
+    head = await other.head() if known else await log.head()
+    while len((await log.head()).index) < 3:
+        await add(log, numbered((await log.head()).version, 60))
+    await log.settle()
+    get_many = store.get_many
+
+    async def late(keys: Sequence[str]) -> Mapping[str, bytes]:
+        if any(":s:" in key for key in keys):
+            store.get_many = get_many  # type: ignore[method-assign]
+            before = segments(plain)
+            while before <= segments(plain):
+                await add(log, numbered((await log.head()).version, 60))
+                await log.settle()
+        return await get_many(keys)
+
+    store.get_many = late  # type: ignore[method-assign]
+    await CALLS[call](other, head, moment)
+    assert (await EventLog(CountingStore(plain), session_id).verify()).sound
 
 
 async def test_trimming_and_erasing_after_merging(plain: MemoryStore, session_id: str) -> None:

@@ -256,7 +256,7 @@ async def test_a_doubtful_trim_is_settled(word: str, session_id: str, time: Time
 async def test_what_was_never_sent_is_not_looked_for_in_what_was_trimmed(session_id: str, time: Time) -> None:
     """An add that did not leave, while others went on and trimmed the version that was its to take: it is added after them."""
     plain = Faulty()
-    limits = replace(SMALL, recent_ids=0)
+    limits = replace(SMALL, recent_ids=1)
     log, other = (EventLog(store, session_id, limits=limits, runtime=time.runtime()) for store in (plain, CountingStore(plain)))
     await add(log, "first")
     await log.settle()

@@ -171,7 +171,7 @@ class Head(NamedTuple):
         if self.keyed:
             fields["y"] = [[one.version for one in self.keyed], "".join(one.key + one.content for one in self.keyed)]
         if self.trash:
-            fields["q"] = rows_of(self.trash, self.created)
+            fields["q"] = loose_rows_of(self.trash, self.created)
         fields.update((name, value) for name, value in (("w", self.swept), ("f", self.floor), ("o", self.erased)) if value)
         value = frame("head", fields, self.tail.items)
         return b"%s%s%08x" % (value, packed, len(packed)) if packed and binary else value
@@ -211,7 +211,7 @@ class Head(NamedTuple):
                 carried=carried,
                 swept=fields.pop("w", 0),
                 floor=fields.pop("f", 0),
-                trash=refs_of(fields.pop("q", ()), fields["c"], 1),
+                trash=loose_refs_of(fields.pop("q", ()), fields["c"]),
                 tail=Run.of_columns(fields.pop("t"), items),
                 created=fields.pop("c"),
                 extra=fields,
@@ -262,6 +262,16 @@ def refs_of(rows: Any, origin: int, first: int) -> tuple[Ref, ...]:
         refs.append(Ref(name, level, first, events, size, origin + since, origin + since + lasted, *effect))
         first += events
     return tuple(refs)
+
+
+def loose_rows_of(refs: tuple[Ref, ...], origin: int) -> list[list[Any]]:
+    """Return *refs* as `rows_of` does, each after its first version: they need not follow from one another."""
+    return [[ref.first, *rows_of((ref,), origin)[0]] for ref in refs]
+
+
+def loose_refs_of(rows: Any, origin: int) -> tuple[Ref, ...]:
+    """Return what `loose_rows_of` gave *rows* for."""
+    return tuple(refs_of([row], origin, first)[0] for first, *row in rows)
 
 
 def _keyed(versions: list[int], digests: str) -> tuple[Keyed, ...]:

@@ -28,15 +28,20 @@ def mergeable(index: Sequence[Ref], loaded: Mapping[str, Any], limits: Limits) -
     """Return the consecutive segments, all of them *loaded*, that should become one; none while there are too few."""
     for full in limits.merge_bytes:
         for tier in _tiers(index, loaded, full):
-            if sum(ref.size for ref in tier) >= full and len(fit := _fitting(tier, loaded, full)) > 1:
-                return fit
+            if sum(ref.size for ref in tier) >= full:
+                return _fitting(tier, loaded, full)
     return ()
 
 
 def _tiers(index: Sequence[Ref], loaded: Mapping[str, Any], full: int) -> Iterator[list[Ref]]:
     """Yield the longest rows of neighbouring segments at hand, each less than half of *full*: larger ones may be merged."""
-    for small, group in groupby(index, lambda ref: not ref.level and ref.size < full // 2 and ref.name in loaded):
-        if small:
+
+    def small(ref: Ref) -> bool:
+        run = loaded.get(ref.name) if not ref.level and ref.size < full // 2 else None
+        return run is not None and len(run.items) < full * _RATIO // 2
+
+    for are, group in groupby(index, small):
+        if are:
             yield list(group)
 
 

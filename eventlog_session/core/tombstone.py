@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..errors import CorruptLog
-from .head import Head, Ref, refs_of, rows_of
+from .head import Head, Ref, loose_refs_of, loose_rows_of
 from .run import Run, frame, unframe
 
 GENERATIONS = 8
@@ -58,9 +58,7 @@ class Tombstone:
         if self.remains is not None:
             refs, events = self.remains
             origin = refs[0].began if refs else 0
-            # each with its first version: what was trimmed and what is left do not follow from one another
-            rows = [[ref.first, *rows_of((ref,), origin)[0]] for ref in refs]
-            fields.update(x=rows, c=origin, i=events)
+            fields.update(x=loose_rows_of(refs, origin), c=origin, i=events)
         return frame("tombstone", fields, b"")
 
     @classmethod
@@ -72,7 +70,7 @@ class Tombstone:
         try:
             remains = None
             if "x" in fields:
-                refs = tuple(refs_of([row], fields["c"], first)[0] for first, *row in fields["x"])
+                refs = loose_refs_of(fields["x"], fields["c"])
                 remains = Remains(refs, tuple((event_id, parts) for event_id, parts in fields["i"]))
             return cls(tuple(fields["o"]), fields["u"], remains)
         except (KeyError, TypeError, ValueError) as error:

@@ -108,19 +108,33 @@ class Heads:
             fork, self._fork = self._fork, None
             raise fork
         before = self._known
-        known = await self._read(before, eager=eager)
-        if before is not None and (before.head.version or before.tombstone) and known.head is not before.head:
+        known = await self._read_checked(before, eager=eager)
+        if self._runtime.clock() >= known.head.expires:  # the store keeps it for longer, see `Limits.stray`
+            known = replace(known, head=Head.absent(self.session_id, known.head.erased), expired=known.head)
+        self._learn(known, before)
+        return known
+
+    async def _read_checked(self, before: Known | None, *, eager: bool) -> Known:
+        """Read the head and check it against *before*; read it again if what it names goes while that is looked at."""
+        missed: set[str] = set()
+        while True:
+            known = await self._read(before, eager=eager)
+            if before is None or not (before.head.version or before.tombstone) or known.head is before.head:
+                return known
             try:
                 await self._check(before.head, known.head)
+            except Gone as gone:
+                if gone.key in missed:  # by a head read since, too
+                    raise _missing(gone) from gone
+                missed.add(gone.key)
             except ForkDetected:
                 fork_told = self._known is None and self._fork is None  # by a call at the same time that saw it first
                 self._known = self._fork = None
                 if not fork_told:
                     raise
-        if self._runtime.clock() >= known.head.expires:  # the store keeps it for longer, see `Limits.stray`
-            known = replace(known, head=Head.absent(self.session_id, known.head.erased), expired=known.head)
-        self._learn(known, before)
-        return known
+                return known
+            else:
+                return known
 
     def _learn(self, known: Known, before: Known | None) -> None:
         """Remember what was just read, unless a commit has gone beyond it since *before* was all there was."""
@@ -164,9 +178,12 @@ class Heads:
         found = await self.fresh()
         stood = (found.head.generation, found.head.version) == (known.head.generation, known.head.version)
         if stood or gone.key in missed:
-            raise CorruptLog(f"{gone.key} is missing from the store; restore it from a backup") from gone
+            raise _missing(gone) from gone
         missed.add(gone.key)
-        await self._check(known.head, found.head)  # `fresh` does not tell a second time, and this call can't go on either
+        try:
+            await self._check(known.head, found.head)  # `fresh` does not tell a second time, and this call can't go on either
+        except Gone as again:
+            return await self.moved_on(known, again, missed)
         return found
 
     async def _confirm(self) -> None:
@@ -251,10 +268,8 @@ class Heads:
         """Whether the newest event of *before* makes that version in *after* too; what was trimmed is taken to have."""
         if before.version < after.floor and after.recent_id(before.version) is None:
             return True
-        try:
-            return await self._reader.id_of(after, before.version) == await self._reader.id_of(before, before.version)
-        except Gone as gone:
-            raise CorruptLog(f"{gone.key} is missing from the store; restore it from a backup") from gone
+        # a head repeats at least the newest id
+        return await self._reader.id_of(after, before.version) == before.recent_id(before.version)
 
     def expiring(self, known: Known) -> bool:
         """
@@ -268,6 +283,10 @@ class Heads:
         age = self._runtime.monotonic() - known.read_at
         left = min(known.head.expires - self._runtime.clock(), ttl - age)
         return left - ttl * self._limits.ttl_margin <= self._limits.deadline
+
+
+def _missing(gone: Gone) -> CorruptLog:
+    return CorruptLog(f"{gone.key} is missing from the store; restore it from a backup")
 
 
 def _goes_on(now: Head, then: Head) -> bool:

@@ -213,11 +213,11 @@ class Proposer:
         sealed = seal(head, self._keys, self._limits, binary=binary)
         if not sealed.puts or head.trash:  # a head has room for what one merge or trim left
             return sealed
-        at_hand = self._reader.at_hand()
-        refs = mergeable(sealed.head.index, at_hand, self._limits)
+        loaded = self._reader.in_memory()
+        refs = mergeable(sealed.head.index, loaded, self._limits)
         if not refs:
             return sealed
-        merged = merge(sealed.head, refs, at_hand, self._keys, binary=binary)
+        merged = merge(sealed.head, refs, loaded, self._keys, binary=binary)
         return Sealed(merged.head, sealed.puts | merged.puts, sealed.runs | merged.runs)
 
     def _tombstone(self, known: Known, intent: Intent) -> Proposal:

@@ -56,7 +56,7 @@ class Reader:
 
         *own* holds values that are not in the store yet. Raises Gone, or CorruptLog for damaged bytes.
         """
-        loaded = self.at_hand(own)
+        loaded = self._at_hand(own)
         while True:
             made = plan(head, loaded, version, need)
             if not made.missing:
@@ -65,7 +65,7 @@ class Reader:
 
     async def place_of(self, head: Head, version: int) -> Run | Ref:
         """Return the run that holds *version*'s event, or the hole that is in its place."""
-        loaded = self.at_hand()
+        loaded = self._at_hand()
         while isinstance(place := locate(head, loaded, version), Ref) and not place.hole:
             await self._load({place.name: place}, loaded)
         return place
@@ -83,18 +83,18 @@ class Reader:
 
     async def version_at(self, head: Head, time: int) -> int:
         """Return the last version committed at *time* (microseconds since 1970) or before; 0 if there is none."""
-        loaded = self.at_hand()
+        loaded = self._at_hand()
         while isinstance(found := version_at(head, loaded, time), Ref):
             await self._load({found.name: found}, loaded)
         return found
 
     def remember(self, name: str, run: Run) -> None:
         """Have the segment *name* in the cache: it was just written from *run*."""
-        self.at_hand().keep(name, run)
+        self._at_hand().keep(name, run)
 
     async def items_of(self, far: Far, *, cached: bool = True) -> bytes:
         """Return a far event's items as a JSON array, from the store if not *cached*."""
-        loaded = self.at_hand() if cached else _Loaded.private(self._prefix)
+        loaded = self._at_hand() if cached else _Loaded.private(self._prefix)
         if far.name not in loaded:
             await self._load({far.name: far}, loaded)
         data: bytes = loaded[far.name]
@@ -154,8 +154,11 @@ class Reader:
         await self.tree(head.index, loaded=loaded)
         return without(head.index, loaded, kept, floor, binary=binary)
 
-    def at_hand(self, own: Loaded | None = None) -> "_Loaded":
-        """Return the values in memory, by name: *own*, and those that are in the cache at the moment of each look-up."""
+    def in_memory(self) -> Loaded:
+        """Return what the cache has at the moment."""
+        return _Loaded(self._cache, self._prefix)
+
+    def _at_hand(self, own: Loaded | None = None) -> "_Loaded":
         return _Loaded(self._cache, self._prefix, own, hit=self._hit)
 
     def _hit(self) -> None:
@@ -177,7 +180,6 @@ class Reader:
             loaded.keep(name, self.decoded(want, values))
 
     async def _read_pages(self, pages: Sequence[Sequence[str]]) -> Mapping[str, bytes]:
-        """Return the values of all *pages*, some of which are read at once."""
         if len(pages) == 1:  # as it mostly is: then without tasks
             return await self.values(pages[0])
         gate = asyncio.Semaphore(_PAGES_AT_ONCE)

@@ -116,7 +116,7 @@ def _limits(random: Random) -> Limits:
         carried_bytes=random.choice((1, 250, 500, 1000, 4000)),
         value_bytes=random.choice((60, 300, 10_000)),
         event_bytes=100_000,
-        recent_ids=random.choice((0, 1, 4, 12, 128)),
+        recent_ids=random.choice((1, 1, 4, 12, 128)),
         index_segments=random.randint(4, 6),
         index_nodes=random.randint(4, 5),
         cache_bytes=random.choice((1, 5_000, 1 << 20)),
