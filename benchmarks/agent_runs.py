@@ -19,7 +19,7 @@ from cases import Case, Make, expect
 from contest import contest, prepare
 from figures import Cell
 from items import PLAIN
-from matrix import connected, places, tell
+from matrix import connected, places
 from meter import PAUSE, Meter
 from rig import Rig
 from scope import Scope
@@ -31,6 +31,12 @@ QUESTION, ANSWER = "Where are my orders?", "All of them are shipped."
 def look_up(order: str) -> str:
     """Look an order up."""
     return f"order {order}: shipped"
+
+
+def script(tools: int) -> list[Any]:
+    """Return what a model says that calls a tool so many times, one call after the other, and then answers."""
+    calls = [[function_call("look_up", {"order": f"{number}"}, call_id=f"call-{number}")] for number in range(tools)]
+    return [*calls, [assistant_message(ANSWER)]]
 
 
 class Clock:
@@ -54,8 +60,7 @@ class Model(ScriptedModel):
     """A model of few words that takes a moment for them."""
 
     def __init__(self, tools: int) -> None:
-        calls = [[function_call("look_up", {"order": f"{number}"}, call_id=f"call-{number}")] for number in range(tools)]
-        super().__init__([*calls, [assistant_message(ANSWER)]])
+        super().__init__(script(tools))
         self.clock = Clock()
         self.first: Any = None
 
@@ -137,8 +142,6 @@ async def measure(rig: Rig, scope: Scope) -> AsyncIterator[Cell]:
         async with connected(rig.address, store) as subjects:
             chosen = {name: one for name, one in subjects.items() if name != "again"}
             for size, state in (place for place in places(scope) if place[0] <= scope.run_most):
-                begun = perf_counter()
                 place = await prepare(chosen, PLAIN, size, state)
                 for cell in await contest({"part": "runs", "store": store}, cases, place, scope.runs):
                     yield cell
-                tell(f"runs, {store}, n={size} {state}", begun)

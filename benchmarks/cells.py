@@ -1,12 +1,9 @@
 """What a cell of the results says: one operation at one size on one store, for every subject that was measured on it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Cell = Mapping[str, Any]
-STORES = ("redis", "postgresql", "sqlite")
-SIZES = (0, 10, 100, 1_000, 5_000, 20_000)
-"""Lengths of history that the targets speak of."""
 OURS = ("eventlog", "eventlog embedded")
 BASES = ("DaprSession", "SQLiteSession")
 """What ours is measured against: through the sidecar, and without one."""
@@ -65,8 +62,17 @@ def share(cell: Cell) -> float | None:
     return 1 / times if times else None
 
 
+def length(cell: Cell) -> str:
+    """Return a cell's n, with the state that the history is in where it has one."""
+    return f"{cell['n']:,}" + (f" ({cell['state']})" if cell.get("state") else "")
+
+
+def rows(lines: Iterable[Sequence[str]]) -> str:
+    """Return *lines* as those of a table in Markdown."""
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def where(cell: Cell) -> str:
     """Return which cell it is, in words."""
-    state = f" ({cell['state']})" if cell.get("state") else ""
     items = f", items of {cell['items']}" if cell["part"] == "items" else ""
-    return f"{cell['part']}, {cell['store']}: {cell['operation']}, n={cell['n']:,}{state}{items}"
+    return f"{cell['part']}, {cell['store']}: {cell['operation']}, n={length(cell)}{items}"

@@ -7,13 +7,12 @@ So whatever else the machine does meets all of them alike, and a round's times c
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
 from agents.memory.session import Session
 from cases import Case, WrongAnswer, expect
-from figures import Cell, Taken, cell
+from figures import Cell, Taken, timed
 from items import Shape
 from scope import Budget
 from subjects import Subject
@@ -71,10 +70,8 @@ async def alternate(case: Case, place: Place, budget: Budget) -> dict[str, Taken
         for name in place.subjects.keys() - place.failed.keys():
             known[name] = await place.subjects[name].open(place.id_of(name), cached=True)
             expect(place.history, await known[name].get_items())
-    begun, order = perf_counter(), list(place.subjects)
-    for number in range(budget.most + 1):
-        if number > budget.least and perf_counter() > begun + budget.seconds:
-            break
+    order = list(place.subjects)
+    for number in budget.rounds(before=1):
         order.reverse()
         for name in order:
             if name not in place.failed:
@@ -119,10 +116,10 @@ async def contest(
     where: Mapping[str, Any], cases: Sequence[Case], place: Place, budget: Budget, *, base: str = "DaprSession"
 ) -> list[Cell]:
     """Measure *cases* one after the other at one place; *where* names part and store of the cells."""
-    where = {**where, "n": len(place.history), "items": place.shape.name, **({"state": place.state} if place.state else {})}
+    where = {**where, "n": len(place.history), "items": place.shape.name, "state": place.state}
     wired = any(subject.meter.wired for subject in place.subjects.values())
     cells = []
     for case in cases:
         for operation, taken in (await alternate(case, place, budget)).items():
-            cells.append(cell(where, operation, taken, base=base, wired=wired))
+            cells.append(timed(where, operation, taken, base=base, wired=wired))
     return cells

@@ -7,36 +7,27 @@ there, once. Only what was acknowledged counts as done.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from copy import copy
 from dataclasses import dataclass, field
 from statistics import median
-from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
 from dapr.aio.clients import DaprClient
-from figures import Cell
-from paired import ratio, say, spread
+from figures import Cell, cell, spread
 from rig import Rig
 from scope import Budget
-from writers import KINDS, Crew, Processes, Together, Told, make, said, verdict
+from subjects import KINDS, make
+from writers import Crew, Processes, Together, Told, said, verdict
 
 ONE_PROCESS, PROCESSES = "adds, writers in one process", "adds, a process for each writer"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """How much is measured. *adds* are those of each writer in a round, by the number of writers."""
-
-    adds: dict[int, int] = field(default_factory=lambda: {1: 60, 8: 20, 32: 10})
-    budget: Budget = Budget(seconds=7, least=6, most=12)
-    places: tuple[str, ...] = (ONE_PROCESS, PROCESSES)
-
-
-FULL = Scope()
-QUICK = Scope(adds={8: 15}, budget=Budget(seconds=3, least=3, most=6), places=(ONE_PROCESS,))
+ADDS = {1: 60, 8: 20, 32: 10}
+"""Adds of each writer in a round, by the number of writers."""
+BUDGET = Budget(seconds=7, least=6, most=12)
 
 
 @dataclass(slots=True)
@@ -61,34 +52,27 @@ class Rounds:
         }
 
 
-async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> list[Cell]:
-    """Return a cell for each number of writers in one process and in as many; *n* is the number of writers."""
-    cells = []
+async def measure(rig: Rig, store: str) -> AsyncIterator[Cell]:
+    """Yield a cell for each number of writers in one process and in as many; *n* is the number of writers."""
     async with AsyncExitStack() as opened:
-        client: Any = DaprClient(address=address)
+        client: Any = DaprClient(address=rig.address)
         opened.push_async_callback(client.close)
-        for place in scope.places:
-            for writers, adds in scope.adds.items():
-                begun = perf_counter()
+        for place in (ONE_PROCESS, PROCESSES):
+            for writers, adds in ADDS.items():
                 async with AsyncExitStack() as working:
                     crew: Crew = Together(client, store, writers)
                     if place == PROCESSES:
-                        crew = await working.enter_async_context(Processes(address, rig.http_port, store, writers))
-                    rounds = await _alternate(crew, client, store, adds, scope.budget)
-                cells.append(_cell(store, place, writers, rounds))
-                say(f"crowd, {store}, {place}, {writers} writers: {perf_counter() - begun:.0f} s")
-    return cells
+                        crew = await working.enter_async_context(Processes(rig.address, store, writers))
+                    rounds = await _alternate(crew, client, store, adds)
+                yield _cell(store, place, writers, rounds)
 
 
-async def _alternate(crew: Crew, client: Any, store: str, adds: int, budget: Budget) -> dict[str, Rounds]:
+async def _alternate(crew: Crew, client: Any, store: str, adds: int) -> dict[str, Rounds]:
     rounds = {kind: Rounds() for kind in KINDS}
     order = list(KINDS)
     for kind in order:  # what a process learns once is not what is measured
         await _round(crew, client, store, kind, 2, Rounds())
-    begun = perf_counter()
-    for number in range(budget.most):
-        if number >= budget.least and perf_counter() > begun + budget.seconds:
-            break
+    for _ in BUDGET.rounds():
         order.reverse()
         for kind in order:
             await _round(crew, client, store, kind, adds, rounds[kind])
@@ -111,13 +95,5 @@ def _cell(store: str, place: str, writers: int, rounds: dict[str, Rounds]) -> Ce
     ours, theirs = rounds["eventlog"].rates, rounds["DaprSession"].rates
     # a round in which nothing at all was acknowledged has no ratio
     ratios = [one / other for one, other in zip(ours, theirs, strict=True) if other]
-    return {
-        "part": "crowd",
-        "store": store,
-        "operation": place,
-        "n": writers,
-        "items": "330 B",
-        "rounds": len(ours),
-        "subjects": {kind: found.metrics() for kind, found in rounds.items()},
-        "ratios": {"eventlog": ratio(ratios)} if ratios else {},
-    }
+    subjects = {kind: found.metrics() for kind, found in rounds.items()}
+    return cell("crowd", store, place, writers, rounds=len(ours), subjects=subjects, ratios={"eventlog": ratios})

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Any
 
+from items import PLAIN
 from meter import Sample
 
 Cell = dict[str, Any]  # one operation at one size on one store, for every subject
@@ -33,12 +34,24 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
+def ratio(values: Sequence[float]) -> dict[str, float]:
+    """Return the median of *values*, one of each round, with its 95 % interval: their whole range where rounds are few."""
+    ordered = sorted(values)
+    skip = outside(len(ordered))
+    return {"ratio": median(ordered), "low": ordered[skip], "high": ordered[-1 - skip]}
+
+
+def spread(values: Sequence[float]) -> list[float]:
+    """Return the 95 % interval of the median of *values*."""
+    found = ratio(values)
+    return [found["low"], found["high"]]
+
+
 def times(seconds: Sequence[float]) -> dict[str, Any]:
     """Return the quantiles of *seconds* in ms, and the 95 % interval of the median."""
     ordered = sorted(value * 1e3 for value in seconds)
-    skip = outside(len(ordered))
     tails = {"p95_ms": quantile(ordered, 0.95), "p99_ms": quantile(ordered, 0.99)}
-    return {"p50_ms": median(ordered), **tails, "spread_ms": [ordered[skip], ordered[-1 - skip]]}
+    return {"p50_ms": median(ordered), **tails, "spread_ms": spread(ordered)}
 
 
 def metrics(samples: Sequence[Sample], *, wired: bool) -> dict[str, Any]:
@@ -48,17 +61,24 @@ def metrics(samples: Sequence[Sample], *, wired: bool) -> dict[str, Any]:
     return {**found, **{name: fmean(values) for name, values in columns.items()}} if wired else found
 
 
-def ratio(base: Rounds, other: Rounds) -> dict[str, float] | None:
-    """Return the median ratio of *base*'s time to *other*'s with its 95 % interval, over the rounds that both have."""
-    ratios = sorted(base[number].seconds / other[number].seconds for number in base.keys() & other.keys())
-    if not ratios:
-        return None
-    skip = outside(len(ratios))
-    return {"ratio": median(ratios), "low": ratios[skip], "high": ratios[-1 - skip]}
+def paired(base: Rounds, other: Rounds) -> list[float]:
+    """Return the ratios of *base*'s time to *other*'s, of the rounds that both have."""
+    return [base[number].seconds / other[number].seconds for number in base.keys() & other.keys()]
 
 
-def cell(where: Mapping[str, Any], operation: str, taken: Taken, *, base: str = "DaprSession", wired: bool = True) -> Cell:
-    """Return the cell of one operation; *where* names part, store, n, items and state. Ratios are of *base*'s time."""
+def cell(
+    part: str, store: str, operation: str, n: int, *,
+    rounds: int, subjects: Mapping[str, Any], ratios: Mapping[str, Sequence[float]], items: str = PLAIN.name, state: str = "",
+) -> Cell:  # fmt: skip
+    """Return a cell. *ratios* are those of each round; where there are none they are left out."""
+    return {
+        "part": part, "store": store, "operation": operation, "n": n, "items": items, **({"state": state} if state else {}),
+        "rounds": rounds, "subjects": subjects, "ratios": {name: ratio(values) for name, values in ratios.items() if values},
+    }  # fmt: skip
+
+
+def timed(where: Mapping[str, Any], operation: str, taken: Taken, *, base: str = "DaprSession", wired: bool = True) -> Cell:
+    """Return the cell of what was timed; *where* names part, store, n, items and state. Ratios are of *base*'s time."""
     subjects: dict[str, Any] = {}
     for name in dict.fromkeys([*taken.samples, *taken.failed]):
         failed, samples = taken.failed.get(name, []), taken.samples.get(name, {})
@@ -68,11 +88,6 @@ def cell(where: Mapping[str, Any], operation: str, taken: Taken, *, base: str = 
         subjects[name] = metrics(list(samples.values()), wired=wired)
         if failed:
             subjects[name]["errors"] = dict(Counter(text.partition(":")[0] for text in failed))
-    ratios = {name: ratio(taken.samples.get(base, {}), samples) for name, samples in taken.samples.items() if name != base}
-    return {
-        "operation": operation,
-        **where,
-        "rounds": max((len(samples) for samples in taken.samples.values()), default=0),
-        "subjects": subjects,
-        "ratios": {name: found for name, found in ratios.items() if found},
-    }
+    ratios = {name: paired(taken.samples.get(base, {}), samples) for name, samples in taken.samples.items() if name != base}
+    rounds = max((len(samples) for samples in taken.samples.values()), default=0)
+    return cell(operation=operation, **where, rounds=rounds, subjects=subjects, ratios=ratios)

@@ -5,23 +5,17 @@ What it has in memory before is what any process has that imported the Agents SD
 """
 
 import logging
-import os
 import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import psutil
 from aside import answer
 from cases import expect
 from dapr.aio.clients import DaprClient
-from dapr.conf import settings
 from items import message
-from writers import make
-
-
-def resident() -> int:
-    """Return the bytes of this process that are in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+from subjects import make
 
 
 def forget_peak() -> None:
@@ -35,16 +29,13 @@ def peak() -> int:
     return int(line.split()[1]) * 1024
 
 
-async def read(
-    kind: str, address: str, http_port: int, store: str, session_id: str, limit: int | None, size: int
-) -> dict[str, Any]:
+async def read(kind: str, address: str, store: str, session_id: str, limit: int | None, size: int) -> dict[str, Any]:
     """Read the newest *limit* items of a session that holds the first *size* items, and check them."""
-    vars(settings)["DAPR_HTTP_PORT"] = http_port
     logging.getLogger("openai.agents").setLevel(logging.ERROR)
     client = DaprClient(address=address)
     session = make(kind, session_id, client, store)
     await client.get_state(store, "connected")
-    before = resident()
+    before = psutil.Process().memory_info().rss
     forget_peak()
     begun = perf_counter()
     items = await session.get_items(limit=limit)

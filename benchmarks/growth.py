@@ -6,20 +6,18 @@ added to, so it is replaced every few rounds.
 """
 
 import gc
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
 from cases import LIMIT, expect
 from contest import describe
-from figures import Cell, metrics
+from figures import Cell, cell, metrics
 from items import message
 from meter import Sample
-from paired import ratio, say
 from rig import Rig
-from scope import Budget
+from scope import STORES, Budget
 from seeding import seeded
 from subjects import Dapr, EventLog
 
@@ -28,19 +26,11 @@ from eventlog_session.core.keys import Keys
 ADD, GET = "add, spaced", f"get {LIMIT}, cold"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """How much is measured; each of the *stores* gets the logs, since they are made once for all of them."""
-
-    stores: tuple[str, ...] = ("redis", "postgresql", "sqlite")
-    sizes: tuple[int, ...] = (10, 100_000, 1_000_000)
-    """The first is what the others are compared with."""
-    renew: int = 10
-    """Rounds after which the shortest log is replaced."""
-    budget: Budget = Budget(seconds=8, least=40, most=150)
-
-
-FULL = Scope()
+SIZES = (10, 100_000, 1_000_000)
+"""The first is what the others are compared with."""
+RENEW = 10
+"""Rounds after which the shortest log is replaced."""
+BUDGET = Budget(seconds=8, least=40, most=150)
 
 
 def name(events: int) -> str:
@@ -59,30 +49,28 @@ class Log:
     taken: dict[str, list[Sample]] = field(default_factory=lambda: {ADD: [], GET: []})
 
 
-async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> list[Cell]:
-    """Return a cell for each operation and length, with the head's stored bytes at each."""
-    for size in scope.sizes[1:]:
-        await seeded(rig, scope.stores, name(size), size)
-    subject = await EventLog.connected(address, store)
-    logs = [Log(size) for size in scope.sizes]
+async def measure(rig: Rig, store: str) -> AsyncIterator[Cell]:
+    """Yield a cell for each operation and length, with the head's stored bytes at each."""
+    for size in SIZES[1:]:
+        await seeded(rig, STORES, name(size), size)
+    subject = await EventLog.connected(rig.address, store)
+    logs = [Log(size) for size in SIZES]
     for log in logs[1:]:
         await _open(subject, log, name(log.size))
     heads = {log.size: await _head_bytes(log.session) for log in logs[1:]}
     gc.collect()
     gc.freeze()  # the modules: a collection while measuring meets sessions only
-    begun = perf_counter()
-    for number in range(scope.budget.most):
-        if number >= scope.budget.least and perf_counter() > begun + scope.budget.seconds:
-            break
-        if number % scope.renew == 0:
+    for number in BUDGET.rounds():
+        if number % RENEW == 0:
             await _renew(subject, logs[0])
             heads.setdefault(logs[0].size, await _head_bytes(logs[0].session))
         for log in logs if number % 2 else logs[::-1]:
             await _round(subject, log)
-    failed = await how_theirs_fails(address, store, scope.sizes[-1])
+    failed = await how_theirs_fails(rig.address, store, SIZES[-1])
     await subject.close()
-    say(f"growth, {store}: {len(logs[0].taken[ADD])} rounds in {perf_counter() - begun:.0f} s; {failed}")
-    return [_cell(store, operation, log, logs[0], heads, failed) for operation in (ADD, GET) for log in logs]
+    for operation in (ADD, GET):
+        for log in logs:
+            yield _cell(store, operation, log, logs[0], heads, failed)
 
 
 async def _open(subject: EventLog, log: Log, session_id: str) -> None:
@@ -131,19 +119,9 @@ async def how_theirs_fails(address: str, store: str, most: int) -> str:
 
 def _cell(store: str, operation: str, log: Log, shortest: Log, heads: Mapping[int, int], failed: str) -> Cell:
     samples = log.taken[operation]
-    pairs = zip(shortest.taken[operation], samples, strict=True)
+    ratios = [one.seconds / other.seconds for one, other in zip(shortest.taken[operation], samples, strict=True)]
     subjects: dict[str, Any] = {"eventlog": {**metrics(samples, wired=True), "head_bytes": heads[log.size]}}
     if log is not shortest:  # on short ones it is measured elsewhere
         subjects["DaprSession"] = {"failed": failed, "times": 1}
-    return {
-        "part": "growth",
-        "store": store,
-        "operation": operation,
-        "n": log.size,
-        "items": "330 B",
-        "rounds": len(samples),
-        "subjects": subjects,
-        "ratios": {}
-        if log is shortest
-        else {f"n={shortest.size}": ratio([one.seconds / other.seconds for one, other in pairs])},
-    }
+    others = {} if log is shortest else {f"n={shortest.size}": ratios}
+    return cell("growth", store, operation, log.size, rounds=len(samples), subjects=subjects, ratios=others)

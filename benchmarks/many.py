@@ -9,7 +9,7 @@ one and repeated for every session, on new ones and on ones with a history.
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from statistics import median
@@ -17,36 +17,25 @@ from time import perf_counter, process_time
 from typing import Any
 from uuid import uuid4
 
-from agents import Agent, Runner, function_tool, set_tracing_disabled
+from agent_runs import QUESTION, look_up, script
+from agents import Agent, Runner, set_tracing_disabled
 from agents.memory.session import SessionABC
-from agents.testing import ScriptedModel, assistant_message, function_call
+from agents.testing import ScriptedModel
 from cases import expect
 from contest import describe
 from dapr.aio.clients import DaprClient
-from figures import Cell
+from figures import Cell, cell, spread
 from items import message
-from paired import ratio, say, spread
 from rig import Rig
 from scope import Budget
-from writers import KINDS, make, settle
+from subjects import KINDS, make, settle
 
 TURNS = 3
-RUNS, CALLS = f"runs, {TURNS} tools, {{}} at once", f"session calls of runs, {TURNS} tools, {{}} at once"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """How much is measured. Histories and whole runs are for *more_stores* only: they take long."""
-
-    sessions: int = 1_000
-    warm_up: int = 20
-    calls: Budget = Budget(seconds=12, least=2, most=6)
-    more_stores: tuple[str, ...] = ("redis",)
-    more_histories: tuple[int, ...] = (100,)
-    runs: Budget = Budget(seconds=30, least=2, most=2)
-
-
-FULL = Scope()
+SESSIONS, WARM_UP = 1_000, 20
+RUNS, CALLS = (f"{what}, {TURNS} tools, {SESSIONS:,} at once" for what in ("runs", "session calls of runs"))
+MORE_STORES, MORE_HISTORIES = ("redis",), (100,)
+"""Histories and whole runs are for these stores only: they take long."""
+CALLS_BUDGET, RUNS_BUDGET = Budget(seconds=12, least=2, most=6), Budget(seconds=30, least=2, most=2)
 
 
 class Free(SessionABC):
@@ -76,17 +65,9 @@ class Free(SessionABC):
         raise NotImplementedError
 
 
-@function_tool
-def look_up(order: str) -> str:
-    """Look an order up."""
-    return f"order {order}: shipped"
-
-
 async def run(session: Any) -> None:
     """Run an agent whose model asks for a tool three times and then answers."""
-    calls = [[function_call("look_up", {"order": f"{number}"}, call_id=f"call-{number}")] for number in range(TURNS)]
-    model = ScriptedModel([*calls, [assistant_message("all of them are on their way")]])
-    await Runner.run(Agent(name="desk", model=model, tools=[look_up]), "where are my orders?", session=session)
+    await Runner.run(Agent(name="desk", model=ScriptedModel(script(TURNS)), tools=[look_up]), QUESTION, session=session)
 
 
 async def repeat(session: Any, asked: Sequence[tuple[str, Any]]) -> None:
@@ -120,9 +101,8 @@ class Rounds:
 class Crowd:
     """Two implementations that take turns on one store, each on a connection of its own."""
 
-    def __init__(self, address: str, store: str, scope: Scope, added: Sequence[Any]) -> None:
+    def __init__(self, address: str, store: str, added: Sequence[Any]) -> None:
         self._store = store
-        self._scope = scope
         self._added = added  # what a run leaves in a session
         self._clients: dict[str, Any] = {kind: DaprClient(address=address) for kind in KINDS}
 
@@ -130,14 +110,11 @@ class Crowd:
         """Have *kinds* do whole runs, or what was *asked* of a session, in turn."""
         rounds, order = {kind: Rounds() for kind in kinds}, list(kinds)
         for kind in order:  # what a process learns once is not what is measured
-            await self._round(kind, self._scope.warm_up, history, asked, Rounds())
-        begun = perf_counter()
-        for number in range(budget.most):
-            if number >= budget.least and perf_counter() > begun + budget.seconds:
-                break
+            await self._round(kind, WARM_UP, history, asked, Rounds())
+        for _ in budget.rounds():
             order.reverse()
             for kind in order:
-                await self._round(kind, self._scope.sessions, history, asked, rounds[kind])
+                await self._round(kind, SESSIONS, history, asked, rounds[kind])
         return rounds
 
     async def _round(self, kind: str, count: int, history: int, asked: Any, rounds: Rounds) -> None:
@@ -179,38 +156,27 @@ class Crowd:
         await asyncio.gather(*(client.close() for client in self._clients.values()))
 
 
-async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> list[Cell]:  # noqa: ARG001 as every part
-    """Return a cell of whole runs (with the floor) and one of session calls for each history; *n* is its length."""
+async def measure(rig: Rig, store: str) -> AsyncIterator[Cell]:
+    """Yield a cell of whole runs (with the floor) and one of session calls for each history; *n* is its length."""
     set_tracing_disabled(True)
     await run(free := Free("recorded"))
     asked = free.asked.copy()
-    crowd = Crowd(address, store, scope, await free.get_items())
-    more = store in scope.more_stores
-    cells = []
-    for history in (0, *(scope.more_histories if more else ())):
-        rounds = await crowd.alternate(list(KINDS), history, asked, scope.calls)
-        cells.append(_cell(store, CALLS.format(f"{scope.sessions:,}"), history, rounds))
+    crowd = Crowd(rig.address, store, await free.get_items())
+    more = store in MORE_STORES
+    for history in (0, *(MORE_HISTORIES if more else ())):
+        rounds = await crowd.alternate(list(KINDS), history, asked, CALLS_BUDGET)
+        yield _cell(store, CALLS, history, rounds)
     if more:
-        rounds = await crowd.alternate([*KINDS, "floor"], 0, None, scope.runs)
-        cells.append(_cell(store, RUNS.format(f"{scope.sessions:,}"), 0, rounds))
+        rounds = await crowd.alternate([*KINDS, "floor"], 0, None, RUNS_BUDGET)
+        yield _cell(store, RUNS, 0, rounds)
     await crowd.close()
-    return cells
 
 
 def _cell(store: str, operation: str, history: int, rounds: dict[str, Rounds]) -> Cell:
     base = rounds["DaprSession"].rates
-    say(f"many, {store}, {operation}, n={history}: {len(base)} rounds")
-    others = {
+    ratios = {
         kind: [one / other for one, other in zip(found.rates, base, strict=True) if other]
         for kind, found in rounds.items() if kind != "DaprSession"
     }  # fmt: skip
-    return {
-        "part": "many",
-        "store": store,
-        "operation": operation,
-        "n": history,
-        "items": "330 B",
-        "rounds": len(base),
-        "subjects": {kind: found.metrics() for kind, found in rounds.items()},
-        "ratios": {kind: ratio(values) for kind, values in others.items() if values},
-    }
+    subjects = {kind: found.metrics() for kind, found in rounds.items()}
+    return cell("many", store, operation, history, rounds=len(base), subjects=subjects, ratios=ratios)

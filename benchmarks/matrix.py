@@ -1,9 +1,7 @@
 """The core: every operation on histories of every size, and on items of every shape, through one sidecar."""
 
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from time import perf_counter
 
 from cases import CASES, READS, SPACED
 from contest import contest, prepare
@@ -33,12 +31,10 @@ async def measure(rig: Rig, scope: Scope) -> AsyncIterator[Cell]:
     for store in scope.stores:
         async with connected(rig.address, store) as subjects:
             for size, state in places(scope):
-                begun = perf_counter()
                 chosen = {name: one for name, one in subjects.items() if name != "again" or size in scope.control}
                 place = await prepare(chosen, PLAIN, size, state)
                 for cell in await contest({"part": "matrix", "store": store}, CASES, place, scope.matrix):
                     yield cell
-                tell(f"matrix, {store}, n={size} {state}", begun)
 
 
 def places(scope: Scope) -> list[tuple[int, str]]:
@@ -55,13 +51,6 @@ async def measure_items(rig: Rig, scope: Scope) -> AsyncIterator[Cell]:
         async with connected(rig.address, store) as subjects:
             chosen = {name: one for name, one in subjects.items() if name != "again"}
             for shape in SHAPES:
-                begun = perf_counter()
                 place = await prepare(chosen, shape, 30 if shape.name == "64 kB" else 100)
                 for cell in await contest({"part": "items", "store": store}, (READS, SPACED), place, scope.items):
                     yield cell
-                tell(f"items, {store}, {shape.name}", begun)
-
-
-def tell(what: str, begun: float) -> None:
-    """Say on stderr what is done, and how long it took."""
-    print(f"{what}: {perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)

@@ -6,17 +6,15 @@ store: it is the client's memory.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
 from statistics import median
 from typing import cast
 
 from aside import told
 from cases import LIMIT
-from figures import Cell, times
+from figures import Cell, cell, spread, times
 from growth import how_theirs_fails, name
 from items import message
-from paired import counted, say, spread
 from rig import Rig
 from seeding import seeded
 from subjects import Dapr, EventLog
@@ -28,45 +26,38 @@ MB = 1_000_000
 Read = dict[str, float]  # what a process told: seconds, and bytes before and at the peak
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """How much is measured: *size* items written item by item, and a log of *events* made quickly, for ours only."""
-
-    stores: tuple[str, ...] = ("redis",)
-    size: int = 5_000
-    events: int = 1_000_000
-    processes: int = 3
+STORE = "redis"
+SIZE = 5_000
+"""Items that are written item by item."""
+EVENTS = 1_000_000
+"""Of a log that is made quickly, for ours only."""
+PROCESSES = 3
 
 
-FULL = Scope()
-
-
-async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> list[Cell]:
-    """Return a cell for each read. *memory_mb* is the peak's growth over what the process had before, *total_mb* the peak."""
-    if store not in scope.stores:
-        return []
-    subjects = {kind: await subject.connected(address, store) for kind, subject in KINDS.items()}
+async def measure(rig: Rig, store: str) -> AsyncIterator[Cell]:
+    """Yield a cell for each read. *memory_mb* is the peak's growth over what the process had before, *total_mb* the peak."""
+    if store != STORE:
+        return
+    subjects = {kind: await subject.connected(rig.address, store) for kind, subject in KINDS.items()}
     for kind, subject in subjects.items():
-        await subject.seed(f"memory-{kind}", [message(number) for number in range(scope.size)])
-    million = name(scope.events)
-    await seeded(rig, scope.stores, million, scope.events)
-    view = await cast("EventLogSession", subjects["eventlog"].session(million, cached=False)).read(
-        limit=0
-    )  # it may be added to
+        await subject.seed(f"memory-{kind}", [message(number) for number in range(SIZE)])
+    million = name(EVENTS)
+    await seeded(rig, [store], million, EVENTS)
+    session = cast("EventLogSession", subjects["eventlog"].session(million, cached=False))
+    view = await session.read(limit=0)  # it may have been added to
     await asyncio.gather(*(subject.close() for subject in subjects.values()))
 
     async def read(kind: str, session_id: str, limit: int | None, size: int) -> list[Read]:
-        where = {"address": address, "http_port": rig.http_port, "store": store, "session_id": session_id}
-        return [await told("fresh", kind=kind, **where, limit=limit, size=size) for _ in range(scope.processes)]
+        where = {"address": rig.address, "store": store, "session_id": session_id}
+        return [await told("fresh", kind=kind, **where, limit=limit, size=size) for _ in range(PROCESSES)]
 
-    cells = []
     for limit in (None, LIMIT):
-        found = {kind: await read(kind, f"memory-{kind}", limit, scope.size) for kind in KINDS}
-        cells.append(_cell(store, limit, scope.size, found))
+        found = {kind: await read(kind, f"memory-{kind}", limit, SIZE) for kind in KINDS}
+        yield _cell(store, limit, SIZE, found)
     found = {"eventlog": await read("eventlog", million, LIMIT, view.version)}
-    cells.append(_cell(store, LIMIT, scope.events, found))
-    cells[-1]["subjects"]["DaprSession"] = {"failed": await how_theirs_fails(address, store, scope.events), "times": 1}
-    return cells
+    longest = _cell(store, LIMIT, EVENTS, found)
+    longest["subjects"]["DaprSession"] = {"failed": await how_theirs_fails(rig.address, store, EVENTS), "times": 1}
+    yield longest
 
 
 def _cell(store: str, limit: int | None, size: int, found: Mapping[str, Sequence[Read]]) -> Cell:
@@ -81,17 +72,7 @@ def _cell(store: str, limit: int | None, size: int, found: Mapping[str, Sequence
             **times([one["seconds"] for one in reads]),
         }
     operation = "get all, fresh process" if limit is None else f"get {limit}, fresh process"
-    told_of = ", ".join(f"{kind} {values['memory_mb']:.1f} MB" for kind, values in subjects.items())
-    say(f"memory, {store}, {operation}, n={size:,}: {told_of}")
     medians = {kind: median(values) for kind, values in grown.items()}
-    ratios = {"eventlog": counted(medians["DaprSession"], medians["eventlog"])} if len(found) > 1 else {}
-    return {
-        "part": "memory",
-        "store": store,
-        "operation": operation,
-        "n": size,
-        "items": "330 B",
-        "rounds": max(map(len, found.values())),
-        "subjects": subjects,
-        "ratios": ratios,
-    }
+    ratios = {"eventlog": [medians["DaprSession"] / medians["eventlog"]]} if len(found) > 1 else {}
+    rounds = max(map(len, found.values()))
+    return cell("memory", store, operation, size, rounds=rounds, subjects=subjects, ratios=ratios)

@@ -7,37 +7,25 @@ long as the present's.
 """
 
 import gc
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
-from time import perf_counter
 from typing import Any
 
 from cases import LIMIT, expect
 from contest import describe
-from figures import Cell, metrics
+from figures import Cell, cell, metrics
 from meter import Sample
-from paired import ratio, say
 from rig import Rig
-from scope import Budget
+from scope import STORES, Budget
 from seeding import histories, items_of, seeded, steps
 from subjects import Dapr, EventLog
 
 from eventlog_session.log import EventLog as Log
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """How much is measured; each of the *stores* gets the log, since it is made once for all of them."""
-
-    stores: tuple[str, ...] = ("redis", "postgresql", "sqlite")
-    events: int = 20_000
-    newest: Budget = Budget(seconds=4, least=10, most=60)
-    whole: Budget = Budget(seconds=6, least=6, most=20)
-
-
-FULL = Scope()
+EVENTS = 20_000
+NEWEST, WHOLE = Budget(seconds=4, least=10, most=60), Budget(seconds=6, least=6, most=20)
 
 
 @dataclass(slots=True)
@@ -55,24 +43,21 @@ class Reading:
         return f"{self.what} {self.when}, cold"
 
 
-async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> list[Cell]:
-    """Return a cell for each kind of read; ratios are of the time that the same read of the present takes."""
-    session_id = f"past-{scope.events}"
-    await seeded(rig, scope.stores, session_id, scope.events, undone=True)
-    right = histories(steps(scope.events, undone=True))
-    subject = await EventLog.connected(address, store)
+async def measure(rig: Rig, store: str) -> AsyncIterator[Cell]:
+    """Yield a cell for each kind of read; ratios are of the time that the same read of the present takes."""
+    session_id = f"past-{EVENTS}"
+    await seeded(rig, STORES, session_id, EVENTS, undone=True)
+    right = histories(steps(EVENTS, undone=True))
+    subject = await EventLog.connected(rig.address, store)
     moments = await _moments(subject, session_id, right)
-    theirs = await _theirs(address, store)
-    cells = []
-    for limit, budget in ((LIMIT, scope.newest), (None, scope.whole)):
-        begun = perf_counter()
+    theirs = await _theirs(rig.address, store)
+    for limit, budget in ((LIMIT, NEWEST), (None, WHOLE)):
         what = "get all" if limit is None else f"get {limit}"
         readings = [Reading(what, when, limit) for when in ("now", "at a version", "at a moment")]
         await _alternate(subject, session_id, right, moments, readings, budget)
-        cells += [_cell(store, scope.events, one, readings[0], theirs) for one in readings]
-        say(f"past, {store}, {what}: {perf_counter() - begun:.0f} s")
+        for one in readings:
+            yield _cell(store, one, readings[0], theirs)
     await subject.close()
-    return cells
 
 
 async def _moments(subject: EventLog, session_id: str, right: Sequence[Any]) -> dict[int, datetime]:
@@ -99,11 +84,8 @@ async def _alternate(
     versions = [version for version in sorted(moments) if readings[0].limit or version > 0.9 * now]
     gc.collect()
     gc.freeze()  # modules and the right answers: a collection while measuring meets sessions only
-    begun = perf_counter()
     order = list(readings)
-    for number in range(budget.most + 1):
-        if number > budget.least and perf_counter() > begun + budget.seconds:
-            break
+    for number in budget.rounds(before=1):
         version = chance.choice(versions)
         order.reverse()
         for one in order:
@@ -131,18 +113,10 @@ async def _theirs(address: str, store: str) -> str:
     raise RuntimeError("DaprSession can read the past by now: measure it")
 
 
-def _cell(store: str, events: int, one: Reading, now: Reading, theirs: str) -> Cell:
+def _cell(store: str, one: Reading, now: Reading, theirs: str) -> Cell:
     ratios = [base.seconds / sample.seconds for base, sample in zip(now.samples, one.samples, strict=True)]
     subjects: dict[str, Any] = {"eventlog": metrics(one.samples, wired=True)}
     if one is not now:
         subjects["DaprSession"] = {"failed": theirs, "times": 1}
-    return {
-        "part": "past",
-        "store": store,
-        "operation": one.name,
-        "n": events,
-        "items": "330 B",
-        "rounds": len(one.samples),
-        "subjects": subjects,
-        "ratios": {} if one is now else {"now": ratio(ratios)},
-    }
+    rounds = len(one.samples)
+    return cell("past", store, one.name, EVENTS, rounds=rounds, subjects=subjects, ratios={} if one is now else {"now": ratios})

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cells import STORES, Cell, metric
+from cells import Cell, metric
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
+from scope import STORES
 
 OPERATIONS = ("add, spaced", "get all, cold", "get all, warm", "get 10, cold")
 COLOURS: Mapping[str, str] = {"DaprSession": "#c44e52", "eventlog": "#2a6fbb", "floor": "#8c8c8c"}

@@ -16,19 +16,15 @@ from time import perf_counter, process_time
 from typing import Any
 from uuid import uuid4
 
-from agents.extensions.memory.dapr_session import DaprSession
 from cases import expect
 from dapr.aio.clients import DaprClient
-from dapr.conf import settings
-from figures import Cell, Taken, cell
+from figures import Cell, Taken, timed
 from items import PLAIN, compact
 from meter import Sample
 from rig import Rig
 from scope import Budget, Scope
+from subjects import KINDS, make
 
-from eventlog_session import EventLogSession
-
-KINDS: dict[str, Any] = {"DaprSession": DaprSession, "eventlog": EventLogSession}
 OPERATIONS = {"client": "get all, cold process", "address": "get all, cold process, from_address"}
 """By how the session is made: over a `DaprClient`, or by `from_address`, which opens each implementation's own client."""
 AT_ONCE = 2
@@ -41,7 +37,7 @@ async def read_all(kind: str, way: str, address: str, store: str, session_id: st
     client: Any
     if way == "client":
         client = DaprClient(address=address)
-        session = KINDS[kind](session_id, state_store_name=store, dapr_client=client)
+        session = make(kind, session_id, client, store)
     else:
         session = KINDS[kind].from_address(session_id, state_store_name=store, dapr_address=address)
         client = session
@@ -56,9 +52,8 @@ def digest(items: list[Any]) -> str:
     return blake2b(compact(items).encode(), digest_size=16).hexdigest()
 
 
-def child(kind: str, way: str, port: str, address: str, store: str, session_id: str) -> None:
+def child(kind: str, way: str, address: str, store: str, session_id: str) -> None:
     """Say that all is imported, wait for a line, read the session."""
-    vars(settings)["DAPR_HTTP_PORT"] = port
     print("ready", flush=True)
     sys.stdin.readline()
     print(json.dumps(asyncio.run(read_all(kind, way, address, store, session_id))), flush=True)
@@ -66,20 +61,19 @@ def child(kind: str, way: str, port: str, address: str, store: str, session_id: 
 
 async def measure(rig: Rig, scope: Scope) -> AsyncIterator[Cell]:
     """Yield the cells of part "process"."""
-    from matrix import connected, tell  # noqa: PLC0415 a cold process need not import those
+    from matrix import connected  # noqa: PLC0415 a cold process need not import those
 
     store = scope.process_store
     async with connected(rig.address, store) as subjects:
         for size in scope.process_sizes:
-            begun, history = perf_counter(), PLAIN.history(size)
+            history = PLAIN.history(size)
             ids = {kind: uuid4().hex for kind in KINDS}
             for kind, session_id in ids.items():
                 await subjects[kind].seed(session_id, history)
-            where = {"part": "process", "store": store, "n": size, "items": PLAIN.name, **({} if size else {"state": "new"})}
+            where = {"part": "process", "store": store, "n": size, "state": "" if size else "new"}
             for way in OPERATIONS if size in scope.address_sizes else ("client",):
                 turn = Turn(rig, store, way, ids, digest(history))
-                yield cell(where, OPERATIONS[way], turn.rounds(scope.processes), wired=False)
-            tell(f"process, {store}, n={size}", begun)
+                yield timed(where, OPERATIONS[way], turn.rounds(scope.processes), wired=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +89,7 @@ class Turn:
     def rounds(self, budget: Budget) -> Taken:
         """Measure within the budget, some processes at a time."""
         taken = Taken(samples={kind: {} for kind in self.ids})
-        give_up = perf_counter() + budget.seconds
-        for first in range(0, budget.most, AT_ONCE):
-            if first >= budget.least and perf_counter() > give_up:
-                break
+        for first in budget.rounds(step=AT_ONCE):
             for kind, number, answer in self._some(first):
                 expect(self.right, answer["digest"])
                 taken.samples[kind][number] = Sample(answer["seconds"], answer["cpu"], 0, 0, 0, 0, 0)
@@ -116,7 +107,7 @@ class Turn:
             yield kind, number, json.loads(process.communicate("go\n")[0])
 
     def _start(self, kind: str) -> "subprocess.Popen[str]":
-        place = [str(self.rig.http_port), self.rig.address, self.store, self.ids[kind]]
+        place = [self.rig.address, self.store, self.ids[kind]]
         command = [sys.executable, "-P", __file__, kind, self.way, *place]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

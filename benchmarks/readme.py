@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import plots
-from cells import STORES, Cell, failure, ours
+from cells import Cell, failure, length, ours, rows
 from report import counted, interval, met
+from scope import STORES
 from targets import targets
 
 RESULTS = Path(__file__).parent / "results"
@@ -48,8 +49,8 @@ def certified() -> str:
         lost = [line.removesuffix(" [from the docs]") for line in lost if line != "-"]
         verdict = "yes" if "\nverdict: a log can be kept here" in text else "**no**"
         found.setdefault((kind[1], verdict, "; ".join(lost) or "nothing known"), []).append(server[1])
-    rows = [(f"`{kind}`", "; ".join(servers), verdict, lost) for (kind, verdict, lost), servers in sorted(found.items())]
-    return _rows([("component", "run on", "a log can be kept", "not kept there"), ("---",) * 4, *rows])
+    lines = [(f"`{kind}`", "; ".join(servers), verdict, lost) for (kind, verdict, lost), servers in sorted(found.items())]
+    return rows([("component", "run on", "a log can be kept", "not kept there"), ("---",) * 4, *lines])
 
 
 def chaos() -> str:
@@ -74,10 +75,10 @@ def chaos() -> str:
         "misread",
     ]
     names = ["operations", "acknowledged", "not_written", "unknown", "lost", "doubled", "phantoms", "misread"]
-    rows = [head, ["---", *["--:"] * len(names)]]
+    lines = [head, ["---", *["--:"] * len(names)]]
     for subject, counts in sums.items():
         unknown = f"{counts['unknown']:,} ({counts['unknown_written']:,} were)"
-        rows.append([subject, *(unknown if name == "unknown" and counts[name] else f"{counts[name]:,}" for name in names)])
+        lines.append([subject, *(unknown if name == "unknown" and counts[name] else f"{counts[name]:,}" for name in names)])
     crowd = [["32 processes x 50 adds, two sidecars", "acknowledged", "adds/s"], ["---", "--:", "--:"]]
     for one in report["crowds"]:
         verdict, rate = one["verdict"], one["verdict"]["acknowledged"] / one["seconds"]
@@ -85,7 +86,7 @@ def chaos() -> str:
         crowd.append([f"{verdict['subject']} on {one['store']}", f"{share:.1%}", f"{rate:.0f}"])
     told = ", ".join(f"{number:,} x {name}" for name, number in faults.most_common())
     where = f"{report['machine']['date']}, commit {report['machine']['commit']}, `{report['machine']['command']}`"
-    return f"{_rows(rows)}\nFaults injected: {told} ({where}).\n\n{_rows(crowd)}"
+    return f"{rows(lines)}\nFaults injected: {told} ({where}).\n\n{rows(crowd)}"
 
 
 def simulation() -> str:
@@ -125,18 +126,14 @@ def _ratios(cells: Sequence[Cell], store: str) -> str:
     here = sorted(
         (cell for cell in cells if (cell["part"], cell["store"]) == ("matrix", store)), key=lambda cell: int(cell["n"])
     )
-    found = {(cell["operation"], _length(cell)): _ratio(cell) for cell in here}
+    found = {(cell["operation"], length(cell)): _ratio(cell) for cell in here}
     if not found:
         return ""
     operations = list(dict.fromkeys(operation for operation, _ in found))
-    lengths = list(dict.fromkeys(length for _, length in found))
-    rows = [[f"{store}, n =", *lengths], ["---", *["--:"] * len(lengths)]]
-    rows += [[operation, *(found.get((operation, length), "") for length in lengths)] for operation in operations]
-    return _rows(rows)
-
-
-def _length(cell: Cell) -> str:
-    return f"{cell['n']:,}" + (f" ({cell['state']})" if cell.get("state") else "")
+    lengths = list(dict.fromkeys(one for _, one in found))
+    lines = [[f"{store}, n =", *lengths], ["---", *["--:"] * len(lengths)]]
+    lines += [[operation, *(found.get((operation, one), "") for one in lengths)] for operation in operations]
+    return rows(lines)
 
 
 def _ratio(cell: Cell) -> str:
@@ -146,10 +143,6 @@ def _ratio(cell: Cell) -> str:
 
 def _report(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text())
-
-
-def _rows(rows: Sequence[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 PARTS: Mapping[str, Callable[[], str]] = {

@@ -9,7 +9,6 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from agents import SQLiteSession
@@ -20,7 +19,7 @@ from cases import END, READS, SPACED
 from contest import contest, prepare
 from figures import Cell
 from items import PLAIN
-from matrix import places, tell
+from matrix import places
 from meter import Meter
 from redis.asyncio import Redis
 from rig import Rig
@@ -165,10 +164,8 @@ async def measure(rig: Rig, scope: Scope) -> AsyncIterator[Cell]:
         }
         where = {"part": "reference", "store": "embedded"}
         for size, state in places(scope):
-            begun = perf_counter()
             place = await prepare(subjects, PLAIN, size, state)
             for cell in await contest(where, (READS, END, SPACED), place, scope.reference, base=BASE):
                 yield cell
-            tell(f"reference, n={size} {state}", begun)
         for subject in subjects.values():
             await subject.close()

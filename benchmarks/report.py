@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import plots
-from cells import STORES, Cell, base, failure, metric, multiple, ours, ratio, share, verdict, where
+from cells import Cell, base, failure, length, metric, multiple, ours, ratio, rows, share, verdict, where
+from scope import STORES
 from targets import Row, targets
 
 RESULTS = Path(__file__).parent / "results"
@@ -108,7 +109,7 @@ def _columns(cells: Sequence[Cell]) -> Columns:
     return [
         ("store", lambda cell: str(cell["store"]) if several else ""),
         ("operation", lambda cell: str(cell["operation"])),
-        ("n", lambda cell: f"{cell['n']:,}" + (f" ({cell['state']})" if cell.get("state") else "")),
+        ("n", length),
         ("items", lambda cell: str(cell.get("items", "")) if shapes else ""),
         *((f"{name} ms", _of(name, "p50_ms")) for name in names),
         *((f"{name} /s", _of(name, "per_second", "{:,.1f}")) for name in names),
@@ -138,8 +139,7 @@ def table(cells: Sequence[Cell], columns: Columns | None = None) -> str:
     made = [(title, values) for title, values in made if any(values)]
     texts = {"store", "operation", "items", "errors"}
     lines = [[title for title, _ in made], ["---" if title in texts else "--:" for title, _ in made]]
-    lines += [list(row) for row in zip(*(values for _, values in made), strict=True)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return rows([*lines, *zip(*(values for _, values in made), strict=True)])
 
 
 def _tails(cells: Sequence[Cell]) -> str:
@@ -170,7 +170,7 @@ def _again(cells: Sequence[Cell]) -> str:
     columns: Columns = [
         ("store", lambda cell: str(cell["store"])),
         ("operation", lambda cell: str(cell["operation"])),
-        ("n", lambda cell: f"{cell['n']:,}" + (f" ({cell['state']})" if cell.get("state") else "")),
+        ("n", length),
         ("DaprSession ms", _of("DaprSession", "p50_ms")),
         ("again ms", _of("again", "p50_ms")),
         ("ratio", lambda cell: interval(cell, "again")),
@@ -218,35 +218,35 @@ def failures(cells: Sequence[Cell]) -> str:
     return "".join(lines) or "- none\n"
 
 
-def met(rows: Sequence[Row]) -> str:
+def met(found: Sequence[Row]) -> str:
     """Return a table of the targets by store: met or not, with the worst that was measured."""
-    stores = [store for store in (*STORES, "embedded") if any(row.store == store for row in rows)]
+    stores = [store for store in (*STORES, "embedded") if any(row.store == store for row in found)]
     lines = [["target", *stores], ["---"] * (1 + len(stores))]
-    for target in dict.fromkeys(row.target for row in rows):
-        here = [row for row in rows if row.target == target]
+    for target in dict.fromkeys(row.target for row in found):
+        here = [row for row in found if row.target == target]
         lines.append([target, *(_said([row for row in here if row.store == store]) for store in stores)])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return rows(lines)
 
 
-def _said(rows: Sequence[Row]) -> str:
+def _said(found: Sequence[Row]) -> str:
     """Return what one store says to one target."""
-    judged = [row for row in rows if row.met is not None]
+    judged = [row for row in found if row.met is not None]
     if not judged:
-        return "not measured" if rows else ""
+        return "not measured" if found else ""
     missed = sum(row.met is False for row in judged)
     figures = [row.measured for row in judged if row.measured is not None]
-    worst = (max if rows[0].at_most else min)(figures, default=None)
+    worst = (max if found[0].at_most else min)(figures, default=None)
     verdict_ = f"**missed** in {missed} of {len(judged)}" if missed else "met"
-    told = [verdict_, f"worst {_measured(worst, rows[0].unit)}" if figures else judged[0].why]
-    unknown = len(rows) - len(judged)
+    told = [verdict_, f"worst {_measured(worst, found[0].unit)}" if figures else judged[0].why]
+    unknown = len(found) - len(judged)
     return ", ".join([*filter(None, told), *([f"{unknown} not measured"] if unknown else [])])
 
 
-def misses(rows: Sequence[Row]) -> str:
+def misses(found: Sequence[Row]) -> str:
     """Return every place where a target is missed."""
     lines = []
-    for target, store in dict.fromkeys((row.target, row.store) for row in rows if row.met is False):
-        places = [_missed(row) for row in rows if (row.target, row.store, row.met) == (target, store, False)]
+    for target, store in dict.fromkeys((row.target, row.store) for row in found if row.met is False):
+        places = [_missed(row) for row in found if (row.target, row.store, row.met) == (target, store, False)]
         lines.append(f"- {target}; {store}: {'; '.join(places)}\n")
     return "".join(lines) or "- none\n"
 
@@ -270,7 +270,7 @@ def markdown(report: Mapping[str, Any], name: str) -> str:
     """Return all that *report* says. *name* is that of its files: its plots lie beside it."""
     cells: Sequence[Cell] = report["cells"]
     parts = ["# EventLogSession against DaprSession, through the same daprd\n", counted(cells), NOTES]
-    parts += ["## The targets\n", met(rows := targets(cells)), "Missed at:\n", misses(rows)]
+    parts += ["## The targets\n", met(found := targets(cells)), "Missed at:\n", misses(found)]
     parts += ["## Where the other one wins\n", losses(cells)]
     parts += ["## How they fail\n", failures(cells)]
     parts += _pictures(cells, name)

@@ -8,8 +8,7 @@ it sends are counted. Those are of the messages that write or delete, and do not
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable
 from time import perf_counter
 from typing import Any
 from uuid import uuid4
@@ -17,29 +16,20 @@ from uuid import uuid4
 from cases import expect
 from contest import describe
 from dapr.aio.clients import DaprClient
-from figures import Cell
+from figures import Cell, cell
 from items import SHAPES, Shape
 from kept import Kept, kept
-from paired import counted, say
 from rig import Rig
-from writers import KINDS, make, settle
+from subjects import KINDS, make, settle
 
 from eventlog_session.core.keys import Keys
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """How much is measured. *written* is the shape and number of items for which sent bytes are counted, on one store."""
-
-    sizes: tuple[int, ...] = (100, 1_000, 5_000)
-    shapes: tuple[str, ...] = ("330 B", "2 kB")
-    written: tuple[str, int] = ("2 kB", 1_000)
-    written_store: str = "redis"
-
-
-FULL = Scope()
-
-
+SIZES = (100, 1_000, 5_000)
+KEPT = ("330 B", "2 kB")
+"""Shapes of items for which kept bytes are counted."""
+WRITTEN = ("redis", "2 kB")
+"""Store and shape for which sent bytes are, of so many items:"""
+WRITTEN_SIZE = 1_000
 READS = ("GetState", "GetBulkState", "GetMetadata")
 
 
@@ -102,24 +92,20 @@ class Conversation:
         await self._client.close()
 
 
-async def measure(rig: Rig, address: str, store: str, scope: Scope = FULL) -> list[Cell]:
-    """Return a cell of kept bytes for each shape and size, and on one store one of sent bytes."""
-    cells = []
+async def measure(rig: Rig, store: str) -> AsyncIterator[Cell]:
+    """Yield a cell of kept bytes for each shape and size, and on one store one of sent bytes."""
     for shape in SHAPES:
-        if shape.name in scope.shapes:
-            begun = perf_counter()
-            cells += await _kept(rig, address, store, shape, scope.sizes)
-            if (shape.name, store) == (scope.written[0], scope.written_store):
-                cells.append(await _written(address, store, shape, scope.written[1]))
-            say(f"rest, {store}, {shape.name}: {perf_counter() - begun:.0f} s")
-    return cells
+        if shape.name in KEPT:
+            async for kept_bytes in _kept(rig, store, shape):
+                yield kept_bytes
+            if (store, shape.name) == WRITTEN:
+                yield await _written(rig, store, shape)
 
 
-async def _kept(rig: Rig, address: str, store: str, shape: Shape, sizes: tuple[int, ...]) -> list[Cell]:
-    both = {kind: Conversation(kind, address, store) for kind in KINDS}
+async def _kept(rig: Rig, store: str, shape: Shape) -> AsyncIterator[Cell]:
+    both = {kind: Conversation(kind, rig.address, store) for kind in KINDS}
     failed: dict[str, str] = {}
-    cells = []
-    for size in sizes:
+    for size in SIZES:
         found: dict[str, Any] = {}
         for kind, one in both.items():
             try:
@@ -137,32 +123,23 @@ async def _kept(rig: Rig, address: str, store: str, shape: Shape, sizes: tuple[i
                     "whole_bytes": rest.whole,
                     "keys": rest.keys,
                 }
-        cells.append(_cell(store, "bytes at rest", shape, size, found, "rest_bytes"))
+        yield _cell(store, "bytes at rest", shape, size, found, "rest_bytes")
     await asyncio.gather(*(one.close() for one in both.values()))
-    return cells
 
 
-async def _written(address: str, store: str, shape: Shape, size: int) -> Cell:
+async def _written(rig: Rig, store: str, shape: Shape) -> Cell:
     found = {}
     for kind in KINDS:
-        one = Conversation(kind, address, store)
+        one = Conversation(kind, rig.address, store)
         begun = perf_counter()
-        await one.grow(shape, size, one_by_one=True)
+        await one.grow(shape, WRITTEN_SIZE, one_by_one=True)
         found[kind] = {**one.sent(), "seconds": perf_counter() - begun}
         await one.close()
-    return _cell(store, "bytes written, added one by one", shape, size, found, "written_bytes")
+    return _cell(store, "bytes written, added one by one", shape, WRITTEN_SIZE, found, "written_bytes")
 
 
 def _cell(store: str, operation: str, shape: Shape, size: int, found: dict[str, Any], name: str) -> Cell:
     """Return a cell whose ratio is of the bytes *name*: `DaprSession`'s by ours."""
     values = [found[kind].get(name) for kind in ("DaprSession", "eventlog")]
-    return {
-        "part": "rest",
-        "store": store,
-        "operation": operation,
-        "n": size,
-        "items": shape.name,
-        "rounds": 1,
-        "subjects": found,
-        "ratios": {"eventlog": counted(*values)} if all(values) else {},
-    }
+    ratios = {"eventlog": [values[0] / values[1]]} if all(values) else {}
+    return cell("rest", store, operation, size, rounds=1, subjects=found, ratios=ratios, items=shape.name)

@@ -8,10 +8,11 @@ DaprSession against itself, to show what the method makes of no difference. Writ
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -27,22 +28,23 @@ import past
 import processes
 import reference
 import rest
+from cells import where
 from dapr.conf import settings
 from facts import machine
 from figures import Cell
-from report import write
+from report import interval, write
 from rig import Rig
 from scope import FULL, QUICK, STORES, Scope
 
-Part = Callable[[Rig, Scope], AsyncIterator[Cell] | Awaitable[list[Cell]]]
+Part = Callable[[Rig, Scope], AsyncIterator[Cell]]
 
 
-def on_each(measure: Callable[[Rig, str, str], Awaitable[list[Cell]]]) -> Part:
+def on_each(measure: Callable[[Rig, str], AsyncIterator[Cell]]) -> Part:
     """Return a part that is measured on one store after the other."""
 
     async def part(rig: Rig, scope: Scope) -> AsyncIterator[Cell]:
         for store in scope.stores:
-            for cell in await measure(rig, rig.address, store):
+            async for cell in measure(rig, store):
                 yield cell
 
     return part
@@ -59,15 +61,19 @@ PARTS: Mapping[str, Part] = {
     "rest": on_each(rest.measure),
     "past": on_each(past.measure),
     "growth": on_each(growth.measure),
-    "memory": on_each(memory.measure),
+    "memory": on_each(memory.measure),  # after growth, whose log of a million events it reads
 }
-"""Every part by its name, in the order in which they run. A part yields its cells, or returns them all."""
+"""Every part by its name, in the order in which they run."""
 
 
 async def cells(part: Part, rig: Rig, scope: Scope) -> list[Cell]:
-    """Return the cells of a part."""
-    found = part(rig, scope)
-    return [cell async for cell in found] if isinstance(found, AsyncIterator) else await found
+    """Return the cells of a part, and tell of each as it is there."""
+    found = []
+    begun = perf_counter()
+    async for cell in part(rig, scope):
+        found.append(cell)
+        print(f"{perf_counter() - begun:5.0f} s  {where(cell)}  {interval(cell)}", file=sys.stderr, flush=True)
+    return found
 
 
 def run(scope: Scope) -> dict[str, Any]:
@@ -76,12 +82,10 @@ def run(scope: Scope) -> dict[str, Any]:
     found: list[Cell] = []
     # the stores' programs are told among the facts, whichever are measured
     with tempfile.TemporaryDirectory() as directory, Rig(Path(directory), STORES) as rig:
-        os.environ["DAPR_HTTP_PORT"] = str(rig.http_port)  # where the SDK's client looks for the sidecar's health
+        os.environ["DAPR_HTTP_PORT"] = str(rig.http_port)  # for the SDK's health check, child processes' too
         vars(settings)["DAPR_HTTP_PORT"] = rig.http_port
         for name in scope.parts:
-            started = perf_counter()
             found += asyncio.run(cells(PARTS[name], rig, scope))
-            print(f"{name}: {perf_counter() - started:.0f} s in all", file=sys.stderr, flush=True)
         return {"machine": machine(rig, load), "seconds": perf_counter() - begun, "cells": found}
 
 
@@ -116,6 +120,8 @@ def arguments() -> tuple[Scope, str]:
 def main() -> None:
     """Run the benchmark and write its results."""
     scope, name = arguments()
+    # DaprSession warns of each collision over its metadata, which is no failure: hundreds of lines in a crowd
+    logging.getLogger("openai.agents").setLevel(logging.ERROR)
     report = run(scope)
     print(write(report, name))
     print(f"{len(report['cells'])} cells in {report['seconds']:.0f} s; kept in benchmarks/results/{name}.*")

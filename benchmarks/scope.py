@@ -1,9 +1,13 @@
-"""How much is measured: every budget of time and every bound on rounds, in one place."""
+"""How much is measured: budgets of time, and the scope of the parts that share one. The others' stands at their top."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from time import perf_counter
 
 STORES = ("redis", "postgresql", "sqlite")
 """Dapr state store components of the rig. PostgreSQL is the component's version 2."""
+SIZES = (0, 10, 100, 1_000, 5_000, 20_000)
+"""Items of a history."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +18,14 @@ class Budget:
     least: int = 10
     most: int = 100
 
+    def rounds(self, *, before: int = 0, step: int = 1) -> Iterator[int]:
+        """Yield the numbers of the rounds, every *step*-th; *before* them so many that do not count."""
+        begun = perf_counter()
+        for number in range(0, before + self.most, step):
+            if number >= before + self.least and perf_counter() > begun + self.seconds:
+                break
+            yield number
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
@@ -21,7 +33,7 @@ class Scope:
 
     parts: tuple[str, ...] = ()
     stores: tuple[str, ...] = STORES
-    sizes: tuple[int, ...] = (0, 10, 100, 1_000, 5_000, 20_000)
+    sizes: tuple[int, ...] = SIZES
     emptied: bool = True
     control: tuple[int, ...] = (10, 1_000)
     """Sizes at which DaprSession also meets itself."""

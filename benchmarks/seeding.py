@@ -8,6 +8,7 @@ what such a session would have left: segments, index nodes and the head, the eve
 """
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from random import Random
 from time import perf_counter
@@ -15,7 +16,6 @@ from typing import Any
 
 from aside import answer, told
 from items import message
-from paired import say
 from rig import Rig
 
 from eventlog_session.core.items import encode
@@ -44,7 +44,8 @@ async def seeded(rig: Rig, stores: Sequence[str], session_id: str, events: int, 
     missing = [store for store in there if (f"{address} {store}", session_id) not in _done]
     if missing:
         seconds = await told("seeding", address=address, stores=missing, session_id=session_id, events=events, undone=undone)
-        say(f"a log of {events:,} events: " + ", ".join(f"{what} in {took:.0f} s" for what, took in seconds.items()))
+        what = ", ".join(f"{what} in {took:.0f} s" for what, took in seconds.items())
+        print(f"a log of {events:,} events: {what}", file=sys.stderr, flush=True)
         _done.update((f"{address} {store}", session_id) for store in missing)
 
 

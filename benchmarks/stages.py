@@ -81,7 +81,7 @@ async def stages_of_add(session: EventLogSession, item: Any, call: Call) -> Stag
         "the event, as a CloudEvent": took(drafted),
         "the event appended to the head": took(lambda: append(head, ready, head.updated + 1, head.length)),
         "seal: whether the tail is due (weighed as JSON)": took(lambda: seal(after, keys, LIMITS, binary=True)),
-        "the head to bytes (orjson, checksum)": took(after.to_bytes),
+        "the head to bytes (orjson, checksum)": took(lambda: after.to_bytes(binary=True)),
         "telemetry: counters, metrics and span without an SDK": took(told),
         "protobuf: built and serialised": took(built),
     }
@@ -128,12 +128,12 @@ def stages_of_get(keys: Keys, calls: list[Call]) -> Stages:
     return {
         "protobuf: replies parsed": took(lambda: [kind.FromString(reply) for kind, reply in bulks]),
         "the head parsed (orjson, checksum)": without,
-        "the run that it carries (base 64, zstd, orjson)": whole - without,
+        "the run that it carries (zstd, orjson)": whole - without,
         f"digests of {len(segments)} segments checked (BLAKE2b)": took(lambda: [digest(value) for value in segments.values()]),
         "segments decompressed (zstd)": took(
             lambda: [blob.decompress(value, LIMITS.event_bytes) for value in segments.values()]
         ),
-        "columns of segments parsed (orjson, checksum)": took(lambda: [Run.of(value) for value in plain.values()]),
+        "columns of segments parsed (orjson)": took(lambda: [Run.of(value, whole=True) for value in plain.values()]),
         "planned": took(lambda: plan(head, loaded, head.version, ALL)),
         "items parsed (orjson)": took(lambda: collect(made, loaded)),
     }

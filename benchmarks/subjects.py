@@ -12,6 +12,19 @@ from meter import Meter
 
 from eventlog_session import EventLogSession
 
+KINDS: dict[str, Any] = {"DaprSession": DaprSession, "eventlog": EventLogSession}
+
+
+def make(kind: str, session_id: str, client: Any, store: str) -> Any:
+    """Return a session object."""
+    return KINDS[kind](session_id, state_store_name=store, dapr_client=client)
+
+
+async def settle(session: Any) -> None:
+    """Wait for what a session does in the background, so that it does not meet the next one's time."""
+    if isinstance(session, EventLogSession):
+        await (await session._log()).settle()
+
 
 class Subject:
     """An implementation on one store."""

@@ -18,15 +18,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol, Self
 
-from agents.extensions.memory.dapr_session import DaprSession
 from agents.memory.session import Session
 from dapr.aio.clients import DaprClient
-from dapr.conf import settings
 from items import message
+from subjects import make, settle
 
-from eventlog_session import EventLogSession
-
-KINDS: dict[str, Any] = {"DaprSession": DaprSession, "eventlog": EventLogSession}
 PATIENCE = 120.0
 """Seconds after which a writer that does not answer is a fault of the benchmark."""
 
@@ -55,11 +51,6 @@ def said(name: str) -> Any:
     return {"content": f"{name} {text}"[: len(text)], "role": "user"}
 
 
-def make(kind: str, session_id: str, client: Any, store: str) -> Any:
-    """Return a session object."""
-    return KINDS[kind](session_id, state_store_name=store, dapr_client=client)
-
-
 async def add(session: Session, writer: int, adds: int) -> Told:
     """Add items one after the other; what fails is not tried again."""
     told = Told(begun=monotonic())
@@ -74,12 +65,6 @@ async def add(session: Session, writer: int, adds: int) -> Told:
             told.acknowledged.append(name)
     told.ended = monotonic()
     return told
-
-
-async def settle(session: Any) -> None:
-    """Wait for what a session does in the background, so that it does not meet the next one's time."""
-    if isinstance(session, EventLogSession):
-        await (await session._log()).settle()
 
 
 class Together:
@@ -101,7 +86,7 @@ class Together:
 class Processes:
     """Writers in a process each, with a connection each, which begin at a barrier. They live until the context ends."""
 
-    def __init__(self, address: str, http_port: int, store: str, writers: int) -> None:
+    def __init__(self, address: str, store: str, writers: int) -> None:
         context = multiprocessing.get_context("forkserver")
         # each process imports the main program again, which is quick if all that this imports is there
         context.set_forkserver_preload(["writers", Path(getattr(sys.modules["__main__"], "__file__", None) or "writers").stem])
@@ -109,8 +94,7 @@ class Processes:
         pipes = [context.Pipe() for _ in range(writers)]
         self._connections = [ours for ours, _ in pipes]
         self._processes = [
-            context.Process(target=serve, args=(theirs, self._barrier, address, http_port, store), daemon=True)
-            for _, theirs in pipes
+            context.Process(target=serve, args=(theirs, self._barrier, address, store), daemon=True) for _, theirs in pipes
         ]
 
     async def __aenter__(self) -> Self:
@@ -150,9 +134,8 @@ def _received(connection: Any) -> Any:
     return connection.recv()
 
 
-def serve(connection: "Connection[Any, Any]", barrier: Barrier, address: str, http_port: int, store: str) -> None:
+def serve(connection: "Connection[Any, Any]", barrier: Barrier, address: str, store: str) -> None:
     """Be one writer process until the order is None."""
-    vars(settings)["DAPR_HTTP_PORT"] = http_port
     logging.getLogger("openai.agents").setLevel(logging.ERROR)
     asyncio.run(_serve(connection, barrier, address, store))
 

@@ -24,7 +24,7 @@ class Gate:
         return self._lock is not None and self._lock[1].locked()
 
     def inside(self) -> "_Call":
-        """Return what to be in with."""
+        """Return the context in which a call is in."""
         return _Call(self._inside)
 
     async def empty(self) -> None:
@@ -37,10 +37,10 @@ class Gate:
 
 class _Call:
     """
-    A call that is in.
+    The context of a call: in between entering and leaving it.
 
-    Not a generator, which costs several times as much, nor an asynchronous one: after `Runner.run_sync` the loop warns of
-    each of those.
+    Not a generator's, which costs several times as much, nor an asynchronous generator's: after `Runner.run_sync` the loop
+    warns of each of those.
     """
 
     __slots__ = ("_inside", "_out", "loop")

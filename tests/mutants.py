@@ -202,8 +202,8 @@ MUTANTS: Sequence[Mutant] = (
         [
             (
                 "protocol/sweep",
-                'for place in range(len(run)) if "f" not in run.odd.get(place, ())]',
-                "for place in range(len(run))]",
+                'for place in places if "f" not in run.odd.get(place, ())]',
+                "for place in places]",
             )
         ],
         "simulation sql 300",
@@ -323,13 +323,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "only segments that follow from one another become one",
-        [
-            (
-                "core/merge",
-                "not ref.level and ref.size < full // 2 and ref.name in loaded",
-                "ref.size < full // 2 and ref.name in loaded",
-            )
-        ],
+        [("core/merge", "if not ref.level and ref.size < full // 2 else None", "if ref.size < full // 2 else None")],
         "test_merge.py::test_what_is_merged",
     ),
     Mutant(

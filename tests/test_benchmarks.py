@@ -1,6 +1,7 @@
 """What is made of the benchmark's cells: verdicts on the targets, Markdown, plots, the README's parts. All from made cells."""
 
 import asyncio
+import gc
 import json
 import math
 from pathlib import Path
@@ -12,11 +13,12 @@ import profile_hot
 import pytest
 import readme
 import report
-from cells import SIZES, multiple, ratio, share, verdict
+from cells import multiple, ratio, share, verdict
 from figures import outside
 from replay import Recorder
 from rig import Rig
 from sampler import Samples, sampled
+from scope import SIZES
 from targets import TARGETS, Row, targets
 
 from eventlog_session.core import items as codec
@@ -325,10 +327,14 @@ async def test_what_is_recorded_goes_in_waves() -> None:
 def test_samples_name_who_is_at_work() -> None:
     """By package and function; what C does is its caller's."""
     samples = Samples()
-    with sampled(samples):
-        end = process_time() + 0.3
-        while process_time() < end:
-            codec.encode([{"role": "user", "content": "hello"}] * 5_000)
+    gc.disable()  # what Hypothesis does at each collection would be most of it after other tests
+    try:
+        with sampled(samples):
+            end = process_time() + 0.3
+            while process_time() < end:
+                codec.encode([{"role": "user", "content": "hello"}] * 5_000)
+    finally:
+        gc.enable()
     (package, _), *_ = samples.packages.most_common(1)
     (function, _), *_ = samples.functions.most_common(1)
     assert (package, function) == ("eventlog_session", "eventlog_session/core/items.py: encode")

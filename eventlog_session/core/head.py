@@ -17,15 +17,15 @@ The head: the only key of a session that ever changes, and the only thing that s
     e when the first value that it names expires, in seconds since 1970
     r ids of the newest events that are neither in the tail nor carried
     y idempotency keys of the newest events: versions, digests   o generations that were erased under this key
-    x the index, a row for each `Ref`           z carried run, as base64 of a zstd frame, or that frame's CRC-32: see below
-    w version up to which events' own keys were deleted, their segments standing
+    x the index, a row for each `Ref`           z carried run: its zstd frame in base64, or that frame's CRC-32, see below
+    w version up to which events' own keys were deleted, since they are sealed
     f oldest version that can be read            q rows of what was merged or trimmed away, until it is deleted
     t columns of the tail: see `run`
 
     ["eventlog-node", 1, "<length and checksum>", {"v": first version, "c": origin of times, "x": rows as above}, []]
 
-Where the store keeps bytes, the carried frame follows the JSON as it is, and after it its length as 8 hexadecimal digits: an
-append writes a quarter less of it, and nobody encodes or decodes it.
+Where the store keeps bytes, the carried frame follows the JSON as it is, and then its length as 8 hexadecimal digits. So it
+takes a quarter less than in base64, and nobody encodes or decodes it.
 
 Laws: 1. The head never grows with the history. 2. What it names was written before it or with it. 3. ``Head.of`` of
 ``to_bytes`` is the same head. 4. An absent head is ``Head.absent(session_id)``: version 0, no generation.

@@ -1,11 +1,11 @@
 """
-Merging segments as a log grows, so that a full read asks for a dozen values and not for one each eighty items.
+Merging segments as a log grows, so that a full read asks for a dozen values and not for one each hundred items.
 
-Sealing makes segments of about 12 KiB, since the head carries one until it is full. Small ones next to each other become one
-of 64 KiB, and those one of 256 KiB, as in a log-structured merge tree with tiers by size. Each byte is written three times
-at most. A commit that seals does it, once at most, and only if its writer has the segments in memory, since it wrote or read
-them: no append waits for a read on this account. What was merged away goes to the trash of the head that names it no longer,
-and is deleted once that head stands.
+This is size-tiered compaction, as in a log-structured merge tree. Sealing makes segments of about 12 KiB, since the head
+carries one until it is full; neighbours among them become one of 64 KiB, and neighbours of that size one of 256 KiB. So a byte
+is in three segments one after the other, at most. A commit that seals merges, once at most, and only segments that its writer
+has in memory, since it wrote or read them: no append waits for a read on this account. What was merged away goes to the trash
+of the head that names it no longer, and is deleted once that head stands.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ def mergeable(index: Sequence[Ref], loaded: Mapping[str, Any], limits: Limits) -
 
 
 def _tiers(index: Sequence[Ref], loaded: Mapping[str, Any], full: int) -> Iterator[list[Ref]]:
-    """Yield the longest rows of segments at hand that are less than half of *full*; larger ones may be merged already."""
+    """Yield the longest rows of neighbouring segments at hand, each less than half of *full*: larger ones may be merged."""
 
     def small(ref: Ref) -> bool:
         run = loaded.get(ref.name) if not ref.level and ref.size < full // 2 else None

@@ -98,7 +98,7 @@ class Committer:
                 self._give(dict.fromkeys(group, lost))
 
     async def _current(self) -> tuple[Known, bool]:
-        """Return what `Heads.current` does; the first time how the store behaves is asked meanwhile, which takes as long."""
+        """Return what `Heads.current` does. The first time, ask for the store's traits meanwhile: each is a round trip."""
         if self._heads.reached:
             return await self._heads.current()
         current, _ = await gather(self._heads.current(), self._store.traits())

@@ -211,7 +211,7 @@ class Proposer:
     def _sealed(self, head: Head, *, binary: bool) -> Sealed:
         """Return *head* with its tail within the limits and its segments merged, if there are any to be."""
         sealed = seal(head, self._keys, self._limits, binary=binary)
-        if not sealed.puts or head.trash:  # another's leftovers first: a head remembers those of one
+        if not sealed.puts or head.trash:  # a head has room for what one merge or trim left
             return sealed
         loaded = self._reader.in_memory()
         refs = mergeable(sealed.head.index, loaded, self._limits)

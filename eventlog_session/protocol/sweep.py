@@ -1,12 +1,11 @@
 """
 Deleting what nobody reads any more: the own keys of events once sealed, what merging and trimming gave up, and what lost.
 
-An event is sealed when it goes from the tail to what the head carries: nobody reads its own key before, either, since the head
-repeats it, but there it can be looked up. To keep the keys until a segment stands would make a session of a hundred items
-take 2.4 times the bytes of a `DaprSession`'s array.
+An event is sealed when it goes from the tail to the run that the head carries, and then its own key goes. If keys were kept
+until that run becomes a segment, a session of a hundred items would take 2.4 times the bytes of a `DaprSession`'s array.
 
-Done in the background, outside commits and at best effort. The head remembers only up to which version the first is done, and
-of the second the index as it was before, so that whoever seals next goes on where another process stopped.
+Done in the background, outside commits and at best effort. The head remembers up to which version own keys are deleted, and
+what merging and trimming gave up (its trash), so that whoever seals next goes on where another process stopped.
 """
 
 import asyncio
@@ -147,13 +146,13 @@ class Sweeper:
 
 
 def inline_ids(run: Run, after: int) -> list[str]:
-    """Return the ids of the events in *run* that are not read from their own keys, of those after a version."""
+    """Return the ids of those events in *run* after version *after* that are not read from their own keys."""
     places = range(max(0, after + 1 - run.first), len(run))
     return [run.id_of(run.first + place) for place in places if "f" not in run.odd.get(place, ())]
 
 
 def within(gone: Iterable[Ref], live: Iterable[Ref]) -> set[Ref]:
-    """Return the segments among *gone* whose events stand in a *live* one: merged away, and not given up."""
+    """Return the segments among *gone* that were merged into a *live* one, which holds their events; others were trimmed."""
     ordered = sorted(live, key=lambda ref: ref.first)
     held: set[Ref] = set()
     for ref in gone:

@@ -169,9 +169,8 @@ class DaprStore:
         if not self._inflated:
             return await self._bulk(keys)
         found: dict[str, bytes] = {}
-        step = -(
-            -len(keys) // _INFLATION
-        )  # an encrypting component's replies are four times as long as what was asked for says
+        # an encrypting component's replies are up to four times as long as the sizes that pages are made by
+        step = -(-len(keys) // _INFLATION)
         for part in await asyncio.gather(*(self._bulk(keys[start : start + step]) for start in range(0, len(keys), step))):
             found.update(part)
         return found
