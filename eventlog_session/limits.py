@@ -43,7 +43,7 @@ class Limits:
     """One value: DynamoDB takes 400 KB. Larger events are split into parts of this size."""
     event_bytes: int = 64 << 20
     """One event, and one decompressed value: the bound on what a read may be made to allocate."""
-    recent_ids: int = 64
+    recent_ids: int = 32
     """Ids of the newest events that the head repeats, so that a doubtful commit is mostly resolved without a second read."""
     idempotent_events: int = 128
     """Events for which the head remembers an idempotency key: at most 30 bytes each, and none without keys."""

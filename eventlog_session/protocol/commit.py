@@ -183,8 +183,11 @@ class Committer:
         self._telemetry.committed(events=len(proposal.ids), attempts=attempts, head_bytes=len(proposal.put.value))
         for name, run in proposal.sealed.items():
             self._reader.remember(name, run)
-        if proposal.head.trash or proposal.head.tail.first > proposal.base.head.tail.first:
+        before = proposal.base.head.tail.first
+        if proposal.head.trash or proposal.sealed:
             self._sweeper.start(proposal.head)
+        elif proposal.head.tail.first > before:
+            self._sweeper.start(proposal.head, since=before - 1)
         if proposal.base.legacy is not None:
             self._sweeper.mark_adopted()
         self._renewer.start(proposal.head, changed=proposal.head.ttl != proposal.base.head.ttl)

@@ -49,10 +49,15 @@ class Sweeper:
         """Whether this process knows that all that *head*'s trash named is deleted."""
         return self._emptied == head.trash
 
-    def start(self, head: Head) -> None:
-        """Delete what *head*, just committed, makes redundant, unless a deletion is under way: the next one catches up."""
+    def start(self, head: Head, *, since: int = 0) -> None:
+        """
+        Delete what *head*, just committed, makes redundant, unless a deletion is under way: the next one catches up.
+
+        Of own keys only those of events after the version *since*: of what others sealed before, many writers would else
+        delete the same keys again and again.
+        """
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._quietly(self._sweep(head)), name="eventlog: delete redundant keys")
+            self._task = asyncio.create_task(self._quietly(self._sweep(head, since)), name="eventlog: delete redundant keys")
 
     async def settle(self) -> None:
         """Wait for what is under way."""
@@ -127,16 +132,17 @@ class Sweeper:
             await self._store.delete_many(page)
         return doomed
 
-    async def _sweep(self, head: Head) -> None:
-        version = max(head.swept, self.upto(head))
-        sealed = head.tail.first - 1
+    async def _sweep(self, head: Head, since: int) -> None:
+        done = max(head.swept, self.upto(head))
+        version = max(done, since)
         await self.empty(head)
-        while version < sealed:
+        while version < head.tail.first - 1:
             place = await self._reader.place_of(head, version + 1)
             if isinstance(place, Run):
                 await self.delete(self._keys.event(event_id) for event_id in inline_ids(place, version))
             version = place.last
-            self._upto = head.generation, version
+            if since <= done:
+                self._upto = head.generation, version
 
     async def _quietly(self, work: Awaitable[object]) -> None:
         try:
