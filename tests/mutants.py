@@ -76,7 +76,7 @@ MUTANTS: Sequence[Mutant] = (
                 ),
             ),
         ],
-        "simulation sql 500",
+        "simulation etcd 1000",
     ),
     Mutant(
         "success is believed only where the store earns it",
