@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -34,7 +35,7 @@ from .limits import Limits
 from .protocol.adoption import Legacy
 from .protocol.commit import Committer
 from .protocol.erase import Eraser, Erasure
-from .protocol.heads import Heads
+from .protocol.heads import Heads, Known
 from .protocol.lane import Answer, Expected, Intent, Lane
 from .protocol.propose import Proposer
 from .protocol.reader import Gone, Reader
@@ -141,17 +142,14 @@ class EventLog:
             return view
 
     async def _read(self, wanted: int, at: Point | None) -> View:
-        known = await self._heads.fresh()
-        missed: set[str] = set()
-        while True:
-            try:
-                if known.legacy is not None:
-                    return _adoptable(known.legacy, wanted, at)
-                version = await self._version(known.head, at)
-                items, texts = await self._reader.read(known.head, version, wanted)
-                return View(items, version, texts, known.head.generation)
-            except Gone as gone:
-                known = await self._heads.moved_on(known, gone, missed)
+        async def read(known: Known) -> View:
+            if known.legacy is not None:
+                return _adoptable(known.legacy, wanted, at)
+            version = await self._version(known.head, at)
+            items, texts = await self._reader.read(known.head, version, wanted)
+            return View(items, version, texts, known.head.generation)
+
+        return await self._heads.on_head(read)
 
     async def events(self) -> AsyncIterator[tuple[int, int, Event]]:
         """
@@ -240,7 +238,7 @@ class EventLog:
         answer has no version when they were given up before. Raises NoSuchPoint.
         """
         with self._telemetry.operation("trim") as facts:
-            floor = before if isinstance(before, int) else await self._version_by(before)
+            floor = before if isinstance(before, int) else await self._heads.on_head(partial(self._version_by, before))
             return await self._intend(facts, ttl, None, TRIMMED, {**(extensions or {}), TRIMMED_BEFORE: str(floor)})
 
     async def verify(self) -> Verification:
@@ -316,15 +314,8 @@ class EventLog:
         version = at if isinstance(at, int) else await self._reader.version_at(head, from_datetime(at))
         return _within(version, head.floor, head.version)
 
-    async def _version_by(self, moment: datetime) -> int:
-        """Return the last version committed at *moment* or before."""
-        known = await self._heads.fresh()
-        missed: set[str] = set()
-        while True:
-            try:
-                return await self._reader.version_at(known.head, from_datetime(moment))
-            except Gone as gone:
-                known = await self._heads.moved_on(known, gone, missed)
+    async def _version_by(self, moment: datetime, known: Known) -> int:
+        return await self._reader.version_at(known.head, from_datetime(moment))
 
     async def _with_items(self, odd: Mapping[str, Any], event: Event) -> Event:
         """Return *event* with its items, which for a large one lie under its own key."""

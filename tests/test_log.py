@@ -275,6 +275,35 @@ async def test_the_costs_are_the_same_on_every_store(store: Store, session_id: s
 # ---- how much it sends ---------------------------------------------------------------------------------------------
 
 
+async def test_a_first_write_asks_for_head_and_traits_at_once(session_id: str) -> None:
+    """Each may be a round trip: neither waits for the other."""
+
+    class Meeting(MemoryStore):
+        def __init__(self) -> None:
+            super().__init__()
+            self.both = asyncio.Barrier(2)
+            self.met = False
+
+        async def meet(self) -> None:
+            if not self.met:
+                async with asyncio.timeout(5):
+                    await self.both.wait()
+                self.met = True
+
+        async def traits(self) -> Traits:
+            await self.meet()
+            return await super().traits()
+
+        async def get(self, key: str) -> Value | None:
+            if key.endswith(":h"):
+                await self.meet()
+            return await super().get(key)
+
+    store = Meeting()
+    assert await add(EventLog(store, session_id), 1) == 1
+    assert store.met
+
+
 async def test_an_append_sends_as_much_at_any_length(session_id: str) -> None:
     """
     At most 40 KiB warm, at ten events and at twenty thousand; the head stays below 32 KiB and ``limit=10`` in it.

@@ -292,15 +292,19 @@ async def test_a_store_does_not_cross_a_fork(tmp_path: Path, keys: Keys, monkeyp
     await store._thread.call(store._disconnect)
 
 
-async def test_a_locked_sqlite_file_takes_nothing(tmp_path: Path, keys: Keys) -> None:
-    """While another process holds the write lock, a commit says that it was not sent, and reads go on."""
-    import sqlite3
-
-    path = tmp_path / "sessions.db"
-    store = SQLiteStore(path, busy_timeout=0.05)
+async def begun(path: Path, keys: Keys, *, busy_timeout: float) -> tuple[SQLiteStore, Value]:
+    """Return a store in a new file, and the head that was created in it."""
+    store = SQLiteStore(path, busy_timeout=busy_timeout)
     await store.create(Put(keys.head, GENESIS))
     value = await store.get(keys.head)
     assert value is not None
+    return store, value
+
+
+async def test_a_locked_sqlite_file_takes_nothing(tmp_path: Path, keys: Keys) -> None:
+    """While another process holds the write lock, a commit says that it was not sent, and reads go on."""
+    path = tmp_path / "sessions.db"
+    store, value = await begun(path, keys, busy_timeout=0.05)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     outcome = await store.commit(Put(keys.head, b"[1]"), value.etag, ())
@@ -316,10 +320,7 @@ async def test_a_locked_sqlite_file_takes_nothing(tmp_path: Path, keys: Keys) ->
 async def test_a_commit_waits_for_another_process(tmp_path: Path, keys: Keys) -> None:
     """As long as it may, and no longer than it must."""
     path = tmp_path / "sessions.db"
-    store = SQLiteStore(path, busy_timeout=30)
-    await store.create(Put(keys.head, GENESIS))
-    value = await store.get(keys.head)
-    assert value is not None
+    store, value = await begun(path, keys, busy_timeout=30)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         commit = asyncio.create_task(store.commit(Put(keys.head, b"[1]"), value.etag, ()))

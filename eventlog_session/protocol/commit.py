@@ -108,19 +108,16 @@ class Committer:
         """Return the version that what was sent has made, or None when it was not written and can't be any more."""
         if not unknown.event_ids:  # an erasure's, which is taken up by the next one
             raise unknown
-        known = await self._heads.fresh()
-        missed: set[str] = set()
-        while True:
+
+        async def found(known: Known) -> int | None:
             head = known.head
             expired = known.vacant and known.tombstone is None  # and perhaps the one that it was sent on
             if expired or (head.version == unknown.base and head.generation in ("", unknown.generation)):
                 raise unknown  # it may land yet
-            try:
-                stand = await self._all_stand(unknown.event_ids, unknown.base + 1, unknown.generation, head)
-            except Gone as gone:
-                known = await self._heads.moved_on(known, gone, missed)
-            else:
-                return unknown.base + len(unknown.event_ids) if stand else None
+            last = unknown.base + len(unknown.event_ids)
+            return last if await self._all_stand(unknown.event_ids, unknown.base + 1, unknown.generation, head) else None
+
+        return await self._heads.on_head(found)
 
     # ---- settling --------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,9 @@ call: that read learns the etag that the next append needs, and an append then c
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from ..core.head import Head
 from ..core.keys import Keys
@@ -17,6 +19,8 @@ from ..runtime import Runtime
 from ..stores.base import Store, Value
 from .adoption import Legacy, legacy_key, read_legacy
 from .reader import Gone, Reader
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,16 @@ class Heads:
         """Keep *error* for whoever comes next, if it is a fork: who was to be told is gone."""
         if isinstance(error, ForkDetected):
             self._fork = error
+
+    async def on_head(self, work: Callable[[Known], Awaitable[_T]]) -> _T:
+        """Return what *work* makes of the head as it stands, and of a newer one if a value that it names goes meanwhile."""
+        known = await self.fresh()
+        missed: set[str] = set()
+        while True:
+            try:
+                return await work(known)
+            except Gone as gone:
+                known = await self.moved_on(known, gone, missed)
 
     async def moved_on(self, known: Known, gone: Gone, missed: set[str]) -> Known:
         """
