@@ -3,9 +3,10 @@ Merging segments as a log grows, so that a full read asks for a dozen values and
 
 This is size-tiered compaction, as in a log-structured merge tree. Sealing makes segments of about 12 KiB, since the head
 carries one until it is full; neighbours among them become one of 64 KiB, and neighbours of that size one of 256 KiB. So a byte
-is in three segments one after the other, at most. A commit that seals merges, once at most, and only segments that its writer
-has in memory, since it wrote or read them: no append waits for a read on this account. What was merged away goes to the trash
-of the head that names it no longer, and is deleted once that head stands.
+is mostly in three segments one after the other; in more where merging makes one smaller than half of what it may be. A commit
+that seals merges, once at most, and only segments that its writer has in memory, since it wrote or read them: no append waits
+for a read on this account. What was merged away goes to the trash of the head that names it no longer, and is deleted once
+that head stands.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
