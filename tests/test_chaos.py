@@ -1,22 +1,24 @@
 """Real faults on a real daprd with real Redis and PostgreSQL: the short form of `make chaos`."""
 
 import asyncio
+import random
 import shutil
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
 import orjson
 import pytest
 import pytest_asyncio
-from chaos.faults import Kind, Once, calm
+from chaos.faults import Chance, Kind, Once, calm
 from chaos.items import item, name_of
 from chaos.scenarios import SCENARIOS, Scenario, run_scenario
 from chaos.stage import Stage
 from chaos.trials import HELD, SLEPT, create_together, crowd, expire
 from rig import COMPONENTS
 
-from eventlog_session.errors import ForkDetected, OutcomeUnknown
+from eventlog_session.errors import ForkDetected, OutcomeUnknown, Unavailable
 from eventlog_session.log import EventLog
 from eventlog_session.retry import Retry
 from eventlog_session.stores.base import NotCommitted, Put
@@ -105,6 +107,37 @@ async def test_operations_run_as_often_as_they_should(stage: Stage, client: Side
     stage.wires["redis"].decide = count
     assert isinstance(await store.commit(Put(key, b"[2]"), "999", []), NotCommitted)
     assert sum(asked) == times
+
+
+async def test_a_policy_loses_nothing_of_many(stage: Stage, client: SidecarClient) -> None:
+    """What is reported as put is there, what is reported as deleted is not, and no bulk request under a policy ends daprd."""
+    store = DaprStore(client, "postgresql-retried")
+    wire = stage.wires["postgresql"]
+    said = Counter[str]()
+    for number in range(12):
+        puts = [Put(f"many:{uuid4().hex}:{n}", b"[%d]" % number) for n in range(24)]
+        for kind in ("put", "deleted"):
+            wire.decide = Chance(random.Random(SEED + number), {Kind.BEFORE: 0.12})
+            try:
+                await (store.put_many(puts) if kind == "put" else store.delete_many([put.key for put in puts]))
+            except Unavailable:
+                continue
+            finally:
+                wire.decide = calm
+                stage.check()
+            said[kind] += 1
+            found = await _there(stage, [put.key for put in puts])
+            assert len(found) == (len(puts) if kind == "put" else 0), (kind, number)
+    assert min(said["put"], said["deleted"]) > 0, said
+
+
+async def _there(stage: Stage, keys: list[str]) -> Mapping[str, bytes]:
+    """Read past the faults."""
+    direct = SidecarClient(stage.rig.address)
+    try:
+        return await DaprStore(direct, "postgresql").get_many(keys)
+    finally:
+        await direct.close()
 
 
 @pytest.mark.parametrize("store", STORES)

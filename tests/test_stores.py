@@ -755,6 +755,38 @@ async def test_without_transactions_the_head_is_saved_last(keys: Keys) -> None:
     assert (await _on(Plain(capabilities=["ETAG", "TRANSACTIONAL"])).traits()).transactional
 
 
+class Policed(Plain):
+    """The stub of a sidecar that has these resiliency policies loaded; it tells what it is asked to write and to delete."""
+
+    def __init__(self, *policies: str, failing: Sequence[int] = ()) -> None:
+        super().__init__(*failing)
+        self.policies = policies
+
+    async def GetMetadata(self, request: Any, timeout: float) -> Any:  # noqa: ASYNC109, D102, N802
+        metadata = await super().GetMetadata(request, timeout)
+        metadata.resiliencies.extend(api_v1.MetadataResiliency(name=name) for name in self.policies)
+        return metadata
+
+    async def DeleteBulkState(self, request: Any, timeout: float) -> Any:  # noqa: ASYNC109, D102, N802
+        await self.SaveState(request, timeout)
+
+
+async def test_under_a_policy_each_key_is_written_by_itself(keys: Keys) -> None:
+    """Since daprd repeats the wrong ones of many, or panics; without a policy they go in one request."""
+    names = [keys.event(name) for name in "abc"]
+    puts = [Put(name, b"[]") for name in names]
+    for stub, expected in ((Policed(), [names]), (Policed("policy"), [[name] for name in names])):
+        await _on(stub).put_many(puts)
+        assert sorted(stub.saved) == expected
+        stub.saved.clear()
+        await _on(stub).delete_many(names)
+        assert sorted(stub.saved) == expected
+    stub = Policed("policy", failing=[1])
+    with pytest.raises(Unavailable, match="not now"):
+        await _on(stub).put_many(puts)
+    assert sorted(stub.saved) == [[name] for name in names]
+
+
 async def test_a_store_without_etags_is_refused(keys: Keys) -> None:
     """Before anything is written: two writers would overwrite each other there."""
     stub = Plain(capabilities=["TRANSACTIONAL"])

@@ -8,9 +8,9 @@ measured (daprd 1.18, components-contrib 1.18); ``PROFILES`` says which componen
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import grpc
@@ -83,6 +83,7 @@ _INFLATION = 4
 _STRONG = common_v1.StateOptions.CONSISTENCY_STRONG
 _FIRST_WRITE = common_v1.StateOptions.CONCURRENCY_FIRST_WRITE
 _LAST_WRITE = common_v1.StateOptions.CONCURRENCY_LAST_WRITE
+_T = TypeVar("_T")
 _stores: WeakValueDictionary[object, "DaprStore"] = WeakValueDictionary()
 
 
@@ -112,6 +113,7 @@ class DaprStore:
         self._profile = profile or SAFE
         self._traits = self._profile.traits
         self._transactional = True
+        self._policed = True
         self._known = False
         self._inflated = False
         # a session may close its own client while others use the connection, so hold on to that
@@ -146,6 +148,7 @@ class DaprStore:
 
     def _learn(self, metadata: Any) -> None:
         """Take from the sidecar's *metadata* what kind of component this is. Raises StoreRefused for one without etags."""
+        self._policed = bool(metadata.resiliencies)  # not told: of which components
         for one in metadata.registered_components:
             if one.name == self.name:
                 can = set(one.capabilities) or {"ETAG", "TRANSACTIONAL"}  # none told: found out by trying
@@ -237,12 +240,34 @@ class DaprStore:
             return  # it exists, or nobody knows: the caller reads it either way
 
     async def put_many(self, values: Sequence[Put]) -> None:
+        await self._written(self._put, values)
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        await self._written(self._delete, keys)
+
+    async def _written(self, write: Callable[[Sequence[_T]], Awaitable[None]], many: Sequence[_T]) -> None:
+        """
+        Have *many* written by one request; or by one each, all at once, where there is a resiliency policy.
+
+        Retrying, daprd (1.18.1) writes again what failed of a bulk request, but from the second time on takes it from the wrong
+        list: it ends with a panic, index out of range, or writes another key instead and reports success.
+        """
+        if len(many) > 1:
+            await self.traits()
+        if len(many) < 2 or not self._policed:
+            await write(many)
+            return
+        for outcome in await asyncio.gather(*(write([one]) for one in many), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _put(self, values: Sequence[Put]) -> None:
         request = api_v1.SaveStateRequest(store_name=self.name)
         for put in values:
             self._fill(request.states.add(), put)
         await self._call("SaveState", request)
 
-    async def delete_many(self, keys: Sequence[str]) -> None:
+    async def _delete(self, keys: Sequence[str]) -> None:
         states = [common_v1.StateItem(key=key, metadata=_partition(key)) for key in keys]
         await self._call("DeleteBulkState", api_v1.DeleteBulkStateRequest(store_name=self.name, states=states))
 

@@ -51,6 +51,7 @@ class Nemesis:
         daprd = kind in (KILL_DAPRD, PAUSE_DAPRD)
         server: Server = self._chance.choice(self._stage.sidecars) if daprd else self._stage.server(self._store)
         if kind in (KILL_DAPRD, KILL_STORE):
+            server.check()  # One that has ended by itself must not pass for one that was killed.
             await asyncio.to_thread(server.kill)
             await asyncio.sleep(self._chance.uniform(0, 0.5))
             await self._start(server)

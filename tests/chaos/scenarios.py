@@ -138,6 +138,7 @@ async def run_scenario(stage: Stage, scenario: Scenario, directory: Path, second
     finally:
         stage.soothe()
         await crew.abandon()
+    stage.check()
     verdicts = await judge(stage, scenario.judged, specs, operations, crew.killed)
     return Result(scenario.title, stage.injected(scenario.store) + nemesis.struck, verdicts, time.monotonic() - began, seed)
 

@@ -77,6 +77,11 @@ class Stage:
         """Return the server of a store."""
         return self.rig.redis if store == "redis" else self.rig.postgres
 
+    def check(self) -> None:
+        """Raise RigError if a server has ended by itself: a sidecar that did would otherwise pass for a long fault."""
+        for server in (self.rig.redis, self.rig.postgres, *self.sidecars):
+            server.check()
+
     def rage(self, chance: random.Random, store: str, door: Mapping[Kind, float], wire: Mapping[Kind, float]) -> None:
         """Have the proxies before the sidecars, and the one before the store, inject faults at these rates."""
         for proxy, rates in (*((door_, door) for door_ in self.doors), (self.wires[store], wire)):

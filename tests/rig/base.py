@@ -26,6 +26,8 @@ _SPAWNER = ThreadPoolExecutor(1, "rig")
 
 _GIVEN: set[int] = set()
 
+_TAIL = 20  # Lines of a log that an error repeats.
+
 
 def port_is_free(port: int) -> bool:
     """Whether nothing on this machine listens on the port."""
@@ -72,6 +74,7 @@ class Server(ABC):
         self.directory.mkdir(parents=True, exist_ok=True)
         self.log = self.directory / f"{self.name}.log"
         self._child: subprocess.Popen[bytes] | None = None
+        self._log_begins = 0
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -86,6 +89,11 @@ class Server(ABC):
         """Whether the process lives."""
         return self._child is not None and self._child.poll() is None
 
+    def check(self) -> None:
+        """Raise RigError, with the exit status and the reason from the log, if a server that should run has ended."""
+        if not self.running:
+            raise RigError(self._ended() if self._child else f"{self.name} was never started")
+
     def start(self) -> None:
         """Start, and return when the server answers."""
         if self.running:
@@ -95,7 +103,7 @@ class Server(ABC):
         give_up = time.monotonic() + self.deadline
         while not self.answers():
             if not self.running:
-                raise RigError(f"{self.name} ended with status {self._child.returncode}{self._log_tail()}")
+                raise RigError(self._ended())
             if time.monotonic() > give_up:
                 self.kill()
                 raise RigError(f"{self.name} did not answer within {self.deadline:.0f} s{self._log_tail()}")
@@ -127,6 +135,7 @@ class Server(ABC):
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
+            self._log_begins = log.tell()
             # A session of its own: Ctrl-C in a terminal is for the rig, which then stops its servers in order.
             return subprocess.Popen(
                 self._guarded(self.command()),
@@ -153,6 +162,13 @@ class Server(ABC):
             self._child.kill()
             self._child.wait()
 
+    def _ended(self) -> str:
+        assert self._child is not None
+        return f"{self.name} (pid {self._child.pid}) ended with status {self._child.returncode}{self._log_tail()}"
+
     def _log_tail(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()[-20:]
-        return "\n".join([f". The end of {self.log}:", *lines])
+        """The last lines since the start; from where Go says why it ends, if it does: its trace is long."""
+        lines = self.log.read_bytes()[self._log_begins :].decode(errors="replace").splitlines()
+        reasons = [number for number, line in enumerate(lines) if line.startswith(("panic: ", "fatal error: "))]
+        found = lines[reasons[0] :][:_TAIL] if reasons else lines[-_TAIL:]
+        return "\n".join([f". {'From' if reasons else 'The end of'} {self.log}:", *found])
