@@ -21,7 +21,8 @@ from .errors import (
     UnsupportedFormat,
 )
 from .limits import Limits
-from .log import EventLog, Point, View
+from .log import EventLog, View
+from .points import Point
 from .protocol.erase import Erasure
 from .protocol.verify import Verification
 from .retry import Retry

@@ -47,6 +47,8 @@ class Limits:
     """Ids of the newest events that the head repeats, so that a doubtful commit is mostly resolved without a second read."""
     idempotent_events: int = 128
     """Events for which the head remembers an idempotency key: at most 30 bytes each, and none without keys."""
+    tags: int = 64
+    """Tags of a session, and characters of a tag's name: they are all in the head, so at most 5 KiB of it."""
     index_segments: int = 64
     """References to segments in the head; at that number the older half rolls up into an index node."""
     index_nodes: int = 32

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, NoReturn
 from agents.memory.session import SessionABC
 
 from .errors import ReadOnlySession
-from .log import Point
+from .points import Point
 
 if TYPE_CHECKING:
     from agents.items import TResponseInputItem
 
-    from .session import EventLogSession, SessionView
+    from .session import SessionView
+    from .timetravel import TimeTravel
 
 
 class PastSession(SessionABC):
@@ -20,19 +21,19 @@ class PastSession(SessionABC):
     It is a valid ``session=`` for whatever only reads.
     """
 
-    def __init__(self, session: "EventLogSession", point: Point) -> None:
+    def __init__(self, session: "TimeTravel", point: Point) -> None:
         self.session_id = session.session_id
         self.session_settings = session.session_settings
         self._session = session
         self._point = point
 
-    async def get_items(self, limit: int | None = None) -> "list[TResponseInputItem]":
-        """Return the newest *limit* items as of the point, oldest first; as `EventLogSession.get_items` does of now."""
-        return (await self._session._view(limit, self._point)).items
+    async def get_items(self, limit: int | None = None, *, turns: int | None = None) -> "list[TResponseInputItem]":
+        """Return the newest items as of the point, oldest first; as `EventLogSession.get_items` does of now."""
+        return (await self._session._view(limit, self._point, turns)).items
 
-    async def read(self, limit: int | None = None) -> "SessionView":
+    async def read(self, limit: int | None = None, *, turns: int | None = None) -> "SessionView":
         """Return the items as of the point together with the version they stand at."""
-        return await self._session._view(limit, self._point)
+        return await self._session._view(limit, self._point, turns)
 
     async def add_items(self, items: "list[TResponseInputItem]") -> None:  # noqa: ARG002 the protocol's
         """Raise ReadOnlySession."""

@@ -16,30 +16,32 @@ Usage::
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
-from agents.memory.session import SessionABC
 from agents.memory.session_settings import SessionSettings, coerce_session_settings, resolve_session_limit
 
 from .core import items as codec
 from .errors import OutcomeUnknown, SessionClosed
 from .gate import Gate
 from .limits import Limits
-from .log import EventLog, Point
+from .log import EventLog
 from .opening import open_store
-from .past import PastSession
+from .points import Point, checked
 from .protocol.erase import Erasure
 from .protocol.lane import Expected
 from .protocol.verify import Verification
 from .retry import Retry
+from .revising import Told
 from .runtime import Runtime
 from .stores.base import Store
 from .stores.dapr import DaprStore
 from .stores.sidecar import SidecarClient
 from .telemetry import Counters
+from .timetravel import TimeTravel
 from .tracing import extensions
+from .turns import beginning
 
 if TYPE_CHECKING:
     from agents.items import TResponseInputItem
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 LONGEST_TTL: Final = 10 * 366 * 24 * 3600
 """Ten years, in seconds; three of those still fit what stores count in."""
+_ITEMS_OF_A_TURN: Final = 8
+"""That are read at first: a question, an answer, and three calls of tools with their outputs."""
 ConsistencyLevel = Literal["eventual", "strong"]
 
 DAPR_CONSISTENCY_EVENTUAL: Final[ConsistencyLevel] = "eventual"
@@ -65,7 +69,7 @@ class SessionView:
     generation: str = ""
 
 
-class EventLogSession(SessionABC):
+class EventLogSession(TimeTravel):
     """A conversation in a Dapr state store (or an embedded SQLite file), kept as an event log."""
 
     session_settings: SessionSettings | None = None
@@ -81,6 +85,7 @@ class EventLogSession(SessionABC):
         session_settings: SessionSettings | dict[str, Any] | None = None,
         store: Store | None = None,
         legacy: Literal["adopt", "ignore"] = "adopt",
+        turns: int | None = None,
         limits: Limits = Limits(),
         retry: Retry = Retry(),
     ) -> None:
@@ -97,6 +102,7 @@ class EventLogSession(SessionABC):
             session_settings: Its limit is the default of `get_items`.
             store: Any `Store`, instead of *state_store_name* and *dapr_client*.
             legacy: ``"adopt"`` goes on with what a `DaprSession` of this id left in the store; ``"ignore"`` does not look.
+            turns: Items of how many of the newest turns `get_items` returns when it is not told, so what an agent is given.
             limits: Sizes, see `Limits`.
             retry: How long a write goes on under contention and faults, see `Retry`.
         """
@@ -106,6 +112,7 @@ class EventLogSession(SessionABC):
             raise ValueError(f"ttl must be a positive whole number of seconds or None (ten years at most), not {ttl!r}")
         if legacy not in ("adopt", "ignore"):
             raise ValueError(f'legacy is "adopt" or "ignore", not {legacy!r}')
+        _check_turns(turns)
         if store is None:
             if state_store_name is None or dapr_client is None:
                 raise TypeError("EventLogSession needs state_store_name and dapr_client, or a store")
@@ -116,6 +123,7 @@ class EventLogSession(SessionABC):
         self._dapr_client = dapr_client
         self._ttl = ttl
         self._adopt = legacy == "adopt"
+        self._turns = turns
         self._limits = limits
         self._retry = retry
         self._runtime = Runtime()
@@ -177,13 +185,15 @@ class EventLogSession(SessionABC):
 
     # ---- the SDK's protocol ----------------------------------------------------------------------------------------
 
-    async def get_items(self, limit: int | None = None) -> "list[TResponseInputItem]":
+    async def get_items(self, limit: int | None = None, *, turns: int | None = None) -> "list[TResponseInputItem]":
         """
-        Return the newest *limit* items, oldest first.
+        Return the newest *limit* items, oldest first; or the newest *turns* turns, whole.
 
-        None takes the limit of *session_settings*, or all. Zero and less is none.
+        A turn is what the user says and all up to what the user says next; it moves back to the turn of a tool's call if only
+        its output would be left. None takes the *turns* of the session, else the limit of *session_settings*, or all. A limit
+        of zero and less is none.
         """
-        return (await self._view(limit, None)).items
+        return (await self._view(limit, None, turns)).items
 
     async def add_items(
         self,
@@ -229,7 +239,7 @@ class EventLogSession(SessionABC):
                 answer = await log.pop(extensions(), self._ttl, expected=expected)
                 if answer.version is None:
                     return None
-                read = await self._decode([answer.item], [0] if answer.is_text else [])
+                read = await self._decode(list(answer.items), answer.texts)
                 if read:  # else no item by this session's own reading: gone now, and the one before it is asked for
                     return read[0]
                 expected = Expected(answer.version) if expected else None
@@ -247,22 +257,14 @@ class EventLogSession(SessionABC):
 
     # ---- beyond the protocol ---------------------------------------------------------------------------------------
 
-    async def read(self, limit: int | None = None) -> SessionView:
+    async def read(self, limit: int | None = None, *, turns: int | None = None) -> SessionView:
         """Return what `get_items` does, together with the version it stands at."""
-        return await self._view(limit, None)
+        return await self._view(limit, None, turns)
 
     @property
     def counters(self) -> Counters:
         """What was done for this session so far: commits, conflicts, round trips; zero before its first use."""
         return self._before + self._opened[1].counters if self._opened else Counters()
-
-    def at(self, point: Point) -> PastSession:
-        """
-        Return the session as it was at *point*: a version, or an aware datetime for the last version by that moment.
-
-        Reading it costs what reading the present does. Reading raises NoSuchPoint for a version that is not there yet.
-        """
-        return PastSession(self, _point(point))
 
     async def resolve(self, unknown: OutcomeUnknown) -> int | None:
         """
@@ -284,7 +286,7 @@ class EventLogSession(SessionABC):
         """
         log = await self._log()
         with self._gate.inside():
-            await log.trim(_point(before), extensions(), self._ttl)
+            await log.trim(checked(before), extensions(), self._ttl)
 
     async def verify(self) -> Verification:
         """
@@ -375,17 +377,35 @@ class EventLogSession(SessionABC):
                 continue
         return read
 
+    def _told(self, expected_version: int | SessionView | None, expected: Expected | None = None) -> Told:
+        return Told(extensions(), self._ttl, _expected(expected_version) or expected)
+
+    def _sibling(self, session_id: str, store: Store | None) -> Self:
+        """Return a session like this one, in the same store unless another is given; what is connected stays this one's."""
+        new = copy(self)
+        new.session_id = session_id
+        if store is not None:
+            new._store, new._dapr_client = store, None
+        new._owns_client = False
+        new._gate = Gate()
+        new._opened, new._before = None, Counters()
+        return new
+
     def _overrides(self, method: str) -> bool:
         return getattr(type(self), method) is not getattr(EventLogSession, method)
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
-    async def _view(self, limit: int | None, point: Point | None) -> SessionView:
-        """Return the newest *limit* valid items at *point*: one that this session can't read does not count."""
-        need = resolve_session_limit(limit, self.session_settings)
+    async def _view(self, limit: int | None, point: Point | None, turns: int | None = None) -> SessionView:
+        """Return the newest *limit* valid items at *point*, or *turns*: one that this session can't read does not count."""
+        if limit is not None and turns is not None:
+            raise ValueError("a limit or turns, not both")
+        turns = self._turns if limit is None and turns is None else turns
+        _check_turns(turns)
+        need = resolve_session_limit(limit, self.session_settings) if turns is None else None
         log = await self._log()
         with self._gate.inside():
-            return await self._newest(log, need, point)
+            return await self._newest(log, need, point) if turns is None else await self._newest_turns(log, turns, point)
 
     async def _newest(self, log: EventLog, need: int | None, point: Point | None) -> SessionView:
         if need is not None and need <= 0:
@@ -398,6 +418,16 @@ class EventLogSession(SessionABC):
             if wanted is None or need is None or len(read) >= need or len(view.items) < wanted:
                 return SessionView(read if need is None else read[-need:], view.version, view.generation)
             point, wanted = view.version, wanted * 2
+
+    async def _newest_turns(self, log: EventLog, turns: int, point: Point | None) -> SessionView:
+        wanted = _ITEMS_OF_A_TURN * turns
+        while True:
+            view = await log.read(wanted, point)
+            read = await self._decode(view.items, view.texts)
+            begin = beginning(read, turns, whole=len(view.items) < wanted)
+            if begin is not None:
+                return SessionView(read[begin:], view.version, view.generation)
+            point, wanted = view.version, wanted * 4
 
     async def _log(self) -> EventLog:
         """Return the log on the running loop. Raises SessionClosed; waits for a close under way to know."""
@@ -426,18 +456,17 @@ def _check_key(key: object) -> None:
         raise ValueError("an idempotency key is a string of 1 to 256 printable characters")
 
 
+def _check_turns(turns: object) -> None:
+    if turns is not None and (type(turns) is not int or turns < 1):
+        raise ValueError(f"turns is how many, at least 1, or None, not {turns!r}")
+
+
 def _expected(version: "int | SessionView | None") -> Expected | None:
     if isinstance(version, SessionView):
         return Expected(version.version, version.generation)
     if version is not None and (type(version) is not int or version < 0):
         raise ValueError(f"an expected version is a version or what read() returned, not {version!r}")
     return None if version is None else Expected(version)
-
-
-def _point(point: Point) -> Point:
-    if not (type(point) is int or (isinstance(point, datetime) and point.tzinfo is not None)):
-        raise ValueError("a point is a version or a datetime with a time zone")
-    return point
 
 
 def _as_text(item: Any) -> str:

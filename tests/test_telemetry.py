@@ -460,7 +460,7 @@ async def test_what_is_found_in_memory_is_counted(watch: Watch) -> None:
     await writer.settle()
     log = EventLog(CountingStore(store), "a session", limits=SMALL)
     view = await log.read()
-    refs = await log._reader.tree((await log.head()).index)
+    refs = await log.reader.tree((await log.head()).index)
     assert {ref.level for ref in refs} >= {0, 1}
     large = 2
     asked = log.counters.cache_misses

@@ -12,7 +12,10 @@ from typing import Any
 import orjson
 
 from ..core import items as codec
+from ..core.events import ADOPTED, Event
+from ..core.keys import mint
 from ..errors import CorruptLog, InvalidItem
+from ..runtime import Runtime
 
 MARK = b'["eventlog-adopted",1]'
 """Kept under its own key without a ttl: a session that expired after it took over a history does not do so again."""
@@ -68,6 +71,13 @@ def read_legacy(value: bytes | None, key: str, *, verbatim: bool) -> Legacy | No
         if is_text:
             text.append(position)
     return Legacy(b"[" + b",".join(parts) + b"]", tuple(text), len(entries))
+
+
+def adoption(legacy: Legacy, runtime: Runtime) -> Event:
+    """Return the event that takes over *legacy*."""
+    return Event(
+        mint(runtime.random_bytes(10)), ADOPTED, runtime.now(), count=legacy.count, items=legacy.items, text=legacy.text
+    )  # fmt: skip
 
 
 def _entry(entry: Any, verbatim: bool) -> tuple[bytes, bool]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 import orjson
@@ -25,6 +25,7 @@ from ..telemetry import Metered, Telemetry
 
 _PAGES_AT_ONCE: Final = 4
 _SINGLY_AT_ONCE: Final = 16
+_T = TypeVar("_T")
 _caches: WeakKeyDictionary[Store, "_Cache"] = WeakKeyDictionary()
 
 
@@ -83,8 +84,12 @@ class Reader:
 
     async def version_at(self, head: Head, time: int) -> int:
         """Return the last version committed at *time* (microseconds since 1970) or before; 0 if there is none."""
+        return await self.found(lambda loaded: version_at(head, loaded, time))
+
+    async def found(self, find: Callable[[Loaded], _T | Ref]) -> _T:
+        """Return what *find* finds in what is loaded; when that is the reference to an unread value, that is read first."""
         loaded = self._at_hand()
-        while isinstance(found := version_at(head, loaded, time), Ref):
+        while isinstance(found := find(loaded), Ref):
             await self._load({found.name: found}, loaded)
         return found
 

@@ -20,6 +20,7 @@ from ..core.run import Run
 from ..errors import CorruptLog, UnsupportedFormat
 from ..limits import Limits
 from ..stores.base import Store
+from .heads import Heads
 from .reader import Gone, Reader, far_of
 
 
@@ -47,14 +48,27 @@ class Verification:
 class Verifier:
     """Verifies one session's log."""
 
-    def __init__(self, keys: Keys, store: Store, reader: Reader, limits: Limits) -> None:
+    def __init__(self, keys: Keys, store: Store, heads: Heads, reader: Reader, limits: Limits) -> None:
         self._keys = keys
         self._store = store
+        self._heads = heads
         self._reader = reader
         self._limits = limits
 
-    async def verify(self, head: Head) -> Verification:
-        """Return what is found of everything that *head* names."""
+    async def verify(self) -> Verification:
+        """Return what is found of everything that the head names."""
+        missed: set[str] = set()
+        known = await self._heads.fresh()
+        while True:
+            found = await self._walk(known.head)
+            if not found.missing:
+                return found
+            try:  # what is missing may have been merged, trimmed or erased meanwhile
+                known = await self._heads.moved_on(known, Gone(found.missing[0]), missed)
+            except CorruptLog:
+                return found
+
+    async def _walk(self, head: Head) -> Verification:
         found = Verification(head.version)
         faults: dict[str, Exception] = {}
         refs = await self._reader.tree(head.index, faults=faults)

@@ -1,0 +1,86 @@
+"""
+Copying a log: to another session, to another store, to a file and back.
+
+Whatever the way, a copy is made of events (`core.copy`), so every version in it reads as it did where it came from, and it is a
+log of its own from then on.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+from .core.copy import Copying
+from .core.events import FORKED, FORKED_AT, FORKED_FROM, Event
+from .core.keys import mint
+from .errors import InvalidExport, SessionExists
+from .log import EventLog
+from .points import Point
+from .protocol.heads import Known
+from .protocol.lane import Answer
+from .protocol.renew import values_ttl
+from .protocol.walk import Recorded
+from .stores.base import Put
+
+Progress = Callable[[int, int, str], None]
+"""Called with how much is done, of how much, and of what."""
+
+
+async def fork(
+    log: EventLog, new: EventLog, at: Point | None, extensions: Mapping[str, str], *, progress: Progress | None = None
+) -> int:  # fmt: skip
+    """
+    Make *new* a copy of *log* as it was at a point, and return the version that *new* then has: one more, that says so.
+
+    Nothing of the one is part of the other afterwards. Raises NoSuchPoint, and SessionExists when there is one already.
+    """
+    known, version = await log.located(at)
+    events = log.standing_alone(known, version)
+
+    async def with_origin() -> AsyncIterator[Recorded]:
+        last = 0
+        async for recorded in events:
+            last = recorded.committed
+            yield recorded
+        now = log.runtime.now()
+        origin = {FORKED_FROM: log.keys.source, FORKED_AT: str(version)}
+        event = Event(mint(log.runtime.random_bytes(10)), FORKED, now, extensions={**extensions, **origin})
+        yield Recorded(version + 1, max(now, last), 0, event)
+
+    answer = await restore(new, with_origin(), ttl=known.head.ttl, progress=progress)
+    assert answer.version is not None
+    return answer.version
+
+
+async def restore(
+    log: EventLog, events: AsyncIterator[Recorded], *, ttl: int | None = None, progress: Progress | None = None,
+    takes_over: bool = False,
+) -> Answer:  # fmt: skip
+    """
+    Write a whole log of *events*, all or nothing; *ttl* is counted from the last of them.
+
+    Everything is looked at before anything is written. What a `DaprSession` left under the id stands in the way, unless this
+    *takes_over* from it. Raises SessionExists; InvalidExport or InvalidItem when the events make no log.
+    """
+    await log.on_head(_vacant(takes_over=takes_over))
+    copying = Copying(log.session_id, log.keys, log.limits, binary=(await log.store.traits()).keeps_bytes)
+    number = 0
+    async for version, committed, _, event in events:
+        number += 1
+        try:
+            copying.append(version, committed, event)
+        except InvalidExport as error:
+            raise InvalidExport(f"event {number} of the file: {error}; nothing was written") from error
+    copy = copying.done(ttl=ttl, takes_over=takes_over)
+    done = 0
+    for page in log.limits.pages((key, len(value)) for key, value in copy.ahead.items()):
+        await log.store.put_many([Put(key, copy.ahead[key], values_ttl(ttl)) for key in page])
+        done += len(page)
+        if progress is not None:
+            progress(done, len(copy.ahead), "values written")
+    return await log.submit_copy(copy)
+
+
+def _vacant(*, takes_over: bool) -> Callable[[Known], Awaitable[None]]:
+    async def check(known: Known) -> None:
+        if known.head.version or (known.legacy is not None and not takes_over):
+            raise SessionExists("there is a session of that id already, and nothing was written; take another id, or erase it")
+
+    return check

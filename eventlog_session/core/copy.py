@@ -1,0 +1,111 @@
+"""
+A whole log at once, from its events: how a fork, an import and a migration come to be.
+
+The events are appended to a head that nobody has seen, one after the other, exactly as commits would have appended them, with
+their own ids, times and commit times. So every version reads as it did, and a copy is a log like any other. All values are
+written ahead under the new session's keys, and named by no head, so harmless; the head comes last and makes it so: all or
+nothing.
+"""
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import InvalidExport
+from ..limits import Limits
+from .advance import append, seal
+from .draft import draft
+from .events import Event
+from .head import Head, Ref
+from .keys import Keys
+from .merge import merge, mergeable
+from .run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A log ready to be written."""
+
+    head: Head
+    """Without a generation, which is the commit's to give."""
+    ahead: Mapping[str, bytes]
+    """By key, what is written before the head."""
+    own: Mapping[str, bytes]
+    """By key, the newest events, which go with the head."""
+    takes_over: bool = False
+    """Whether it is made of what a `DaprSession` left under the same id, and may be where that is."""
+
+
+class Copying:
+    """A log in the making."""
+
+    def __init__(self, session_id: str, keys: Keys, limits: Limits, *, binary: bool) -> None:
+        self._keys = keys
+        self._limits = limits
+        self._binary = binary
+        self._head = Head.absent(session_id)
+        self._lengths = array("q", [0])
+        self._ahead: dict[str, bytes] = {}
+        self._own: dict[str, bytes] = {}
+        self._runs: dict[str, Run] = {}
+
+    @property
+    def version(self) -> int:
+        """The newest so far."""
+        return self._head.version
+
+    def append(self, version: int, committed: int, event: Event) -> None:
+        """
+        Append *event*, which makes *version* and was committed at that time (microseconds since 1970).
+
+        The first one may make a later version than 1, those before it being trimmed, if it starts from nothing. Raises
+        InvalidExport when it can't come after those before it, InvalidItem when it is larger than one may be.
+        """
+        if version > 1 and not self.version:
+            hole = Ref("", 0, 1, version - 1, 0, committed, committed, None, 0, 0, 0)
+            self._head = self._head._replace(version=version - 1, floor=version, index=(hole,), tail=Run(version, 0))
+            self._lengths = array("q", [0]) * version
+        before = self._length_before(version, committed, event)
+        made = draft(event, self._keys, self._limits, binary=self._binary)
+        head = append(self._head, made, committed, before, remember=self._limits.idempotent_events)
+        self._lengths.append(head.length)
+        self._ahead.update(made.ahead)
+        (self._ahead if made.far else self._own)[self._keys.event(event.id)] = made.value
+        self._head = self._sealed(head)
+
+    def done(self, *, ttl: int | None = None, takes_over: bool = False) -> Copy:
+        """Return the log, expiring *ttl* seconds after its last event."""
+        head = self._head._replace(ttl=ttl, swept=self._head.tail.first - 1)
+        return Copy(head, self._ahead, self._own, takes_over)
+
+    def _length_before(self, version: int, committed: int, event: Event) -> int:
+        """Return the length of the history that *event* starts from. Raises InvalidExport when it does not follow."""
+        head = self._head
+        if version != head.version + 1:
+            raise InvalidExport(f"it makes version {version}, after version {head.version}")
+        if committed < head.updated:
+            raise InvalidExport("it was recorded before the one before it")
+        base = head.version if event.base is None else event.base
+        if base > head.version or 0 < base < head.floor:
+            raise InvalidExport(f"it starts from version {base}, which is not there")
+        if event.pops > self._lengths[base]:
+            raise InvalidExport(f"it takes {event.pops} items away, and there are fewer")
+        return self._lengths[base]
+
+    def _sealed(self, head: Head) -> Head:
+        sealed = seal(head, self._keys, self._limits, binary=self._binary)
+        if sealed.head.tail.first > head.tail.first:
+            self._own.clear()
+        if not sealed.puts:
+            return sealed.head
+        self._ahead.update(sealed.puts)
+        self._runs.update(sealed.runs)
+        refs = mergeable(sealed.head.index, self._runs, self._limits)
+        if not refs:
+            return sealed.head
+        merged = merge(sealed.head, refs, self._runs, self._keys, binary=self._binary)
+        for ref in refs:
+            del self._ahead[self._keys.segment(ref.name)], self._runs[ref.name]
+        self._ahead.update(merged.puts)
+        self._runs.update(merged.runs)
+        return merged.head._replace(trash=())

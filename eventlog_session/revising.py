@@ -1,0 +1,112 @@
+"""Changes that decide on what they have read, and so are never written onto anything else: undo, redo, replace, pop of many."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .core.events import NO_VERSION, REDONE, REPLACED, TAG, TAG_VERSION, TAGGED, UNDONE
+from .core.head import Head, Ref
+from .core.plan import Loaded
+from .core.undo import Move, redo, undo
+from .errors import Conflict
+from .log import EventLog
+from .points import Point
+from .protocol.heads import Known
+from .protocol.lane import Answer, Expected
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What goes with every change: whose work it is, for how long the session lives on, on what it is to be written."""
+
+    extensions: Mapping[str, str]
+    ttl: int | None = None
+    expected: Expected | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What an undo or a redo did."""
+
+    version: int
+    """That it made."""
+    to: int
+    """The older version whose history this is again."""
+    changes: tuple[int, ...]
+    """The versions whose changes were undone, newest first; or redone, oldest first."""
+
+
+async def step(log: EventLog, steps: int, told: Told, *, forward: bool = False) -> Moved | None:
+    """
+    Undo the last *steps* changes, or redo as many undos; None, and nothing written, when there are fewer.
+
+    Raises Conflict when somebody else was first: what would be undone then is not what was last when this was asked for.
+    """
+    kind, find = (REDONE, redo) if forward else (UNDONE, undo)
+
+    async def decided(known: Known) -> tuple[Head, Move | None]:
+        if told.expected is not None:
+            told.expected.check(known.head)
+        return known.head, await _found(log, find, known.head, steps)
+
+    head, move = await log.on_head(decided)
+    if move is None:
+        return None
+    on = Expected(head.version, head.generation)
+    answer = await log.submit(told.ttl, on, kind, {**told.extensions, **move.extensions}, base=move.base)
+    assert answer.version is not None
+    return Moved(answer.version, move.base, move.versions)
+
+
+async def _found(
+    log: EventLog, find: Callable[[Head, Loaded, int], Move | Ref | None], head: Head, steps: int
+) -> Move | None:  # fmt: skip
+    return await log.reader.found(lambda loaded: find(head, loaded, steps))
+
+
+async def replace(
+    log: EventLog, pops: int | None, items: bytes, count: int, text: tuple[int, ...], told: Told
+) -> Answer:  # fmt: skip
+    """Put *count* items in the place of the newest *pops*, None for all; *told* must say on which version."""
+    assert told.expected is not None
+    if pops == 0 and not count:
+        return Answer(None)
+    effect: dict[str, Any] = {"base": 0} if pops is None else {"pops": pops}
+    return await log.submit(
+        told.ttl, told.expected, REPLACED, told.extensions, items=items, count=count, text=text, **effect
+    )  # fmt: skip
+
+
+async def pop_newest(log: EventLog, number: int, told: Told) -> Answer:
+    """Remove the newest *number* items, or all where there are fewer, in one commit."""
+    while True:
+        answer = await log.pop(told.extensions, told.ttl, number=number, expected=told.expected)
+        if answer.version is not None:
+            return answer
+        head = await log.head()
+        if told.expected is not None:
+            told.expected.check(head)
+        if not head.length:
+            return Answer(None)
+        if head.length < number:
+            try:
+                return await log.pop(
+                    told.extensions, told.ttl, number=head.length, expected=Expected(head.version, head.generation)
+                )
+            except Conflict:
+                if told.expected is not None:
+                    raise
+
+
+async def tag(log: EventLog, name: str, at: Point | None, told: Told) -> int:
+    """Have *name* mean a version from now on, and return it; without a point the one that the session stands at."""
+    at_version = {} if at is None else {TAG_VERSION: str(await log.version(at))}
+    answer = await log.submit(told.ttl, told.expected, TAGGED, {**told.extensions, TAG: name, **at_version})
+    assert answer.version is not None
+    return answer.version - 1 if at is None else int(at_version[TAG_VERSION])
+
+
+async def untag(log: EventLog, name: str, told: Told) -> bool:
+    """Take *name* away; False when there is no such tag."""
+    answer = await log.submit(told.ttl, told.expected, TAGGED, {**told.extensions, TAG: name, TAG_VERSION: NO_VERSION})
+    return answer.version is not None

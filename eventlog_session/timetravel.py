@@ -1,0 +1,289 @@
+"""What a session can do beyond the Agents SDK's protocol since its log keeps every state that it ever had."""
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Self
+
+from agents.memory.session import SessionABC
+
+from . import compaction, copying, revising
+from .gate import Gate
+from .history import AgentRun, Change, runs_of
+from .log import EventLog
+from .past import PastSession
+from .points import Point, checked, checked_name
+from .protocol.lane import Expected
+from .revising import Moved, Told
+from .stores.base import Store
+
+if TYPE_CHECKING:
+    from agents.items import TResponseInputItem
+    from agents.memory.session import _CompactionSnapshot
+    from cloudevents.core.v1.event import CloudEvent
+
+    from .session import SessionView
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What lies between two points of a session: *common* items first, then those only at *a*, or only at *b*."""
+
+    a: int
+    """The versions that were compared."""
+    b: int
+    common: int
+    removed: "list[TResponseInputItem]"
+    added: "list[TResponseInputItem]"
+
+
+class TimeTravel(SessionABC):
+    """The part of `EventLogSession` that is about other moments than now."""
+
+    session_id: str
+    _gate: Gate
+
+    # ---- looking back ----------------------------------------------------------------------------------------------
+
+    def at(self, point: Point) -> PastSession:
+        """
+        Return the session as it was at *point*, to be read only.
+
+        A point is a version, an aware datetime or a timedelta ago (the last version committed by then), or a tag's name.
+        Reading it costs what reading the present does. Reading raises NoSuchPoint for what is not in the log, HistoryTrimmed
+        for what no longer is.
+
+        ::
+
+            await session.at(7).get_items()
+            await session.at(timedelta(minutes=10)).get_items(limit=20)
+            await session.at("before the refund").get_items()
+        """
+        return PastSession(self, checked(point))
+
+    async def history(
+        self, since: Point | None = None, until: Point | None = None, *, reverse: bool = False
+    ) -> AsyncIterator[Change]:
+        """
+        Yield what happened after the point *since* up to the point *until*, oldest first, or newest first if *reverse*.
+
+        Without them: all that is kept. Items are not read; `events` has them. Raises NoSuchPoint.
+
+        ::
+
+            async for change in session.history(since=timedelta(hours=1), reverse=True):
+                print(change.version, change.time, change.kind, change.items, change.length)
+        """
+        log = await self._log()
+        async for recorded in log.walk(_point(since), _point(until), reverse=reverse, whole=False):
+            yield Change.of(recorded)
+
+    async def events(
+        self, since: Point | None = None, until: Point | None = None, *, reverse: bool = False
+    ) -> "AsyncIterator[CloudEvent]":
+        """Yield the same as `history` as CloudEvents, with their items, as `export` does."""
+        from .exporting import export  # noqa: PLC0415 the CloudEvents SDK takes its time to import
+
+        async for event in export(await self._log(), _point(since), _point(until), reverse=reverse):
+            yield event
+
+    async def runs(self, since: Point | None = None, until: Point | None = None) -> AsyncIterator[AgentRun]:
+        """
+        Yield the agent runs after *since* up to *until*, oldest first: by the Agents SDK's traces, else by user turns.
+
+        ::
+
+            async for run in session.runs():
+                print(run.trace_id, run.began, run.items)
+                before = await session.at(run.before).get_items()
+        """
+        log = await self._log()
+        async for run in runs_of(log.walk(_point(since), _point(until))):
+            yield run
+
+    async def diff(self, a: Point, b: Point | None = None) -> Difference:
+        """
+        Return what lies between two points; *b* is now for None.
+
+        ::
+
+            difference = await session.diff(timedelta(minutes=5))
+            print(difference.common, difference.removed, difference.added)
+        """
+        before, after = await self._view(None, checked(a)), await self._view(None, _point(b))
+        pairs = zip(before.items, after.items, strict=False)
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return Difference(before.version, after.version, common, before.items[common:], after.items[common:])
+
+    # ---- going back ------------------------------------------------------------------------------------------------
+
+    async def rewind(self, to: Point, *, expected_version: "int | SessionView | None" = None) -> int:
+        """
+        Make the history what it was at a point, by one event of a few bytes, and return the version it stands at then.
+
+        What came after stays in the log, and `undo` brings it back. Raises NoSuchPoint; see `add_items` for *expected_version*
+        and what else.
+
+        ::
+
+            await session.rewind(to=timedelta(minutes=10))
+        """
+        log, told = await self._log(), self._told(expected_version)
+        with self._gate.inside():
+            target = await log.version(checked(to))
+            answer = await log.rewind(target, told.extensions, told.ttl, expected=told.expected)
+            return await log.version() if answer.version is None else answer.version
+
+    async def undo(self, n: int = 1, *, expected_version: "int | SessionView | None" = None) -> Moved | None:
+        """
+        Take back the last *n* changes, by one event; None, and nothing written, when there are fewer.
+
+        A change is whatever added, removed or replaced items: clearing, popping, rewinding and compaction, too. Undoing again
+        goes further back. Raises Conflict when another writer was first, so that nobody else's change is undone.
+
+        ::
+
+            await session.clear_session()
+            await session.undo()  # everything is there again
+        """
+        return await self._step(n, expected_version, forward=False)
+
+    async def redo(self, n: int = 1, *, expected_version: "int | SessionView | None" = None) -> Moved | None:
+        """
+        Take back the last *n* undos, by one event; None when there are fewer: any other change ends what can be redone.
+
+        ::
+
+            await session.undo()
+            await session.redo()  # as if nothing had been
+        """
+        return await self._step(n, expected_version, forward=True)
+
+    async def pop_items(self, n: int, *, expected_version: "int | SessionView | None" = None) -> "list[TResponseInputItem]":
+        """
+        Remove the newest *n* items, or all where there are fewer, in one commit, and return them, oldest first.
+
+        ::
+
+            await session.pop_items(2)  # the last question and its answer, to ask again
+        """
+        _check_number(n)
+        log, told = await self._log(), self._told(expected_version)
+        with self._gate.inside():
+            answer = await revising.pop_newest(log, n, told)
+            return await self._decode(list(answer.items), answer.texts)
+
+    async def tag(self, name: str, at: Point | None = None) -> int:
+        """
+        Give a version a name, or the name to another version, and return that version; for None where the session stands.
+
+        Tags are for `at` and wherever else a point is asked for. Undo passes them over. Raises TooManyTags, NoSuchPoint.
+
+        ::
+
+            await session.tag("before the refund")
+            await session.rewind(to="before the refund")
+        """
+        log, told = await self._log(), self._told(None)
+        checked_name(name, log.limits.tags)
+        with self._gate.inside():
+            return await revising.tag(log, name, _point(at), told)
+
+    async def untag(self, name: str) -> bool:
+        """Take a tag away; False when there is no such tag."""
+        log, told = await self._log(), self._told(None)
+        checked_name(name, log.limits.tags)
+        with self._gate.inside():
+            return await revising.untag(log, name, told)
+
+    async def tags(self) -> Mapping[str, int]:
+        """Return the versions that have names, by name."""
+        log = await self._log()
+        with self._gate.inside():
+            return (await log.head()).tags
+
+    async def fork(self, new_session_id: str, at: Point | None = None, *, store: Store | None = None) -> Self:
+        """
+        Return a new session that begins as a copy of this one as it was at a point, now for None.
+
+        Every version up to there reads as it does here, and neither is part of the other afterwards; *store* is where the new
+        one is kept, in the same store for None. It takes as long as reading the whole log once and writing it. Raises
+        SessionExists and NoSuchPoint. Items that were encrypted by the Agents SDK's `EncryptedSession` can't be read in the
+        fork: their key is made of the session id.
+
+        ::
+
+            what_if = await session.fork("user-123-b", at=run.before)
+        """
+        log, told = await self._log(), self._told(None)
+        new = self._sibling(new_session_id, store)
+        with self._gate.inside():
+            await copying.fork(log, await new._log(), _point(at), told.extensions)
+        return new
+
+    # ---- the Agents SDK's own hooks for compaction -----------------------------------------------------------------
+
+    async def _get_compaction_snapshot(
+        self, limit: int, *, prune_prefix: "Callable[[TResponseInputItem], bool] | None" = None
+    ) -> "_CompactionSnapshot | None":
+        """Return the newest *limit* items with a way to replace the end of them, if nobody was first."""
+        if self._has_own_items():
+            return None
+        log = await self._log()
+        with self._gate.inside():
+            return await compaction.snapshot(self, log, limit, prune_prefix)
+
+    async def _atomic_replace_items(self, items: "list[TResponseInputItem]") -> bool:
+        """Put *items* in the place of the whole history, by one event. False for a subclass that keeps items its own way."""
+        if self._has_own_items():
+            return False
+        log = await self._log()
+        with self._gate.inside():
+            head = await log.head()
+            data, text = await self._encode(items)
+            told = self._told(None, Expected(head.version, head.generation))
+            await revising.replace(log, None, data, len(items), text, told)
+            return True
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    async def _step(self, n: int, expected_version: "int | SessionView | None", *, forward: bool) -> Moved | None:
+        _check_number(n)
+        log, told = await self._log(), self._told(expected_version)
+        with self._gate.inside():
+            return await revising.step(log, n, told, forward=forward)
+
+    def _has_own_items(self) -> bool:
+        """Whether a subclass does more than this one to what is added or read: it must not be passed by."""
+        return any(self._overrides(name) for name in ("get_items", "add_items", "pop_item", "clear_session"))
+
+    @abstractmethod
+    async def _log(self) -> EventLog: ...
+
+    @abstractmethod
+    def _told(self, expected_version: "int | SessionView | None", expected: Expected | None = None) -> Told: ...
+
+    @abstractmethod
+    def _sibling(self, session_id: str, store: Store | None) -> Self: ...
+
+    @abstractmethod
+    async def _view(self, limit: int | None, point: Point | None, turns: int | None = None) -> "SessionView": ...
+
+    @abstractmethod
+    async def _encode(self, items: Sequence[Any]) -> tuple[bytes, tuple[int, ...]]: ...
+
+    @abstractmethod
+    async def _decode(self, items: list[Any], texts: Sequence[int]) -> "list[TResponseInputItem]": ...
+
+    @abstractmethod
+    def _overrides(self, method: str) -> bool: ...
+
+
+def _point(point: Point | None) -> Point | None:
+    return None if point is None else checked(point)
+
+
+def _check_number(n: object) -> None:
+    if type(n) is not int or n < 1:
+        raise ValueError(f"n is how many, at least 1, not {n!r}")
