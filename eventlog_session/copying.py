@@ -14,7 +14,6 @@ from .errors import InvalidExport, SessionExists
 from .log import EventLog
 from .points import Point
 from .protocol.heads import Known
-from .protocol.lane import Answer
 from .protocol.renew import values_ttl
 from .protocol.walk import Recorded
 from .stores.base import Put
@@ -44,17 +43,15 @@ async def fork(
         event = Event(mint(log.runtime.random_bytes(10)), FORKED, now, extensions={**extensions, **origin})
         yield Recorded(version + 1, max(now, last), 0, event)
 
-    answer = await restore(new, with_origin(), ttl=known.head.ttl, progress=progress)
-    assert answer.version is not None
-    return answer.version
+    return await restore(new, with_origin(), ttl=known.head.ttl, progress=progress)
 
 
 async def restore(
     log: EventLog, events: AsyncIterator[Recorded], *, ttl: int | None = None, progress: Progress | None = None,
-    takes_over: bool = False,
-) -> Answer:  # fmt: skip
+    takes_over: bool = False, dry_run: bool = False,
+) -> int:  # fmt: skip
     """
-    Write a whole log of *events*, all or nothing; *ttl* is counted from the last of them.
+    Write a whole log of *events*, all or nothing, and return its version; *ttl* is counted from the last of them.
 
     Everything is looked at before anything is written. What a `DaprSession` left under the id stands in the way, unless this
     *takes_over* from it. Raises SessionExists; InvalidExport or InvalidItem when the events make no log.
@@ -69,13 +66,16 @@ async def restore(
         except InvalidExport as error:
             raise InvalidExport(f"event {number} of the file: {error}; nothing was written") from error
     copy = copying.done(ttl=ttl, takes_over=takes_over)
+    if dry_run:
+        return copy.head.version
     done = 0
     for page in log.limits.pages((key, len(value)) for key, value in copy.ahead.items()):
         await log.store.put_many([Put(key, copy.ahead[key], values_ttl(ttl)) for key in page])
         done += len(page)
         if progress is not None:
             progress(done, len(copy.ahead), "values written")
-    return await log.submit_copy(copy)
+    await log.submit_copy(copy)
+    return copy.head.version
 
 
 def _vacant(*, takes_over: bool) -> Callable[[Known], Awaitable[None]]:

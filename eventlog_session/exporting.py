@@ -69,11 +69,13 @@ async def dump(source: "EventLogSession | EventLog", file: BinaryIO, until: Poin
     return number
 
 
-async def load(target: "EventLogSession | EventLog", file: Iterable[bytes], *, progress: Progress | None = None) -> int:
+async def load(
+    target: "EventLogSession | EventLog", file: Iterable[bytes], *, progress: Progress | None = None, dry_run: bool = False
+) -> int:  # fmt: skip
     """
     Make a session what the lines of *file* say, all or nothing, and return the version that it stands at.
 
-    It need not have the id that was exported. Raises InvalidExport, naming the line, before anything is written;
+    It need not have the id that was exported. A *dry_run* checks everything and writes nothing. Raises InvalidExport, naming the line, before anything is written;
     SessionExists when there is a session already.
     """
 
@@ -82,9 +84,7 @@ async def load(target: "EventLogSession | EventLog", file: Iterable[bytes], *, p
             yield found
 
     log = target if isinstance(target, EventLog) else await target._log()
-    answer = await restore(log, events(), progress=progress)
-    assert answer.version is not None
-    return answer.version
+    return await restore(log, events(), progress=progress, dry_run=dry_run)
 
 
 def recorded(lines: Iterable[bytes]) -> Iterator[Recorded]:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -41,6 +42,7 @@ from .protocol.adoption import Legacy, adoption
 from .protocol.commit import Committer
 from .protocol.erase import Eraser, Erasure
 from .protocol.heads import Heads, Known
+from .protocol.inventory import Held, inventory
 from .protocol.lane import Answer, Expected, Intent, Lane
 from .protocol.propose import Proposer
 from .protocol.reader import Reader
@@ -159,6 +161,25 @@ class EventLog:
 
         return await self._heads.on_head(read)
 
+    async def origins(self, need: int | None = None, at: Point | None = None) -> list[str]:
+        """Return where each item that `read` returns came from: the version that added it, a dot, its place in that."""
+
+        async def origins(known: Known) -> list[tuple[int, int]]:
+            wanted = ALL if need is None else need
+            if known.legacy is not None:
+                return (
+                    [(1, place) for place in range(known.legacy.count)][-wanted:]
+                    if _adoptable(known.legacy, 0, at).version
+                    else []
+                )
+            return await self.reader.origins(known.head, await self._version(known.head, at), wanted)
+
+        return [f"{version}.{place}" for version, place in await self.on_head(origins)]
+
+    async def held(self) -> list[Held]:
+        """Return the store's keys of the session, those that redundant values may still be under included."""
+        return await self.on_head(partial(inventory, self.session_id, self.keys, self.store, self.reader))
+
     async def walk(
         self, since: Point | None = None, until: Point | None = None, *, reverse: bool = False, whole: bool = True
     ) -> AsyncIterator[Recorded]:
@@ -171,8 +192,8 @@ class EventLog:
         with self._telemetry.watch("events"):  # no span: it would be that of whatever is done with an event, too
             known = await self._heads.fresh()
             first = max(1, known.head.floor)
-            if since is not None:
-                first = max(first, await self._version(known.head, since) + 1)
+            if since is not None:  # before the oldest one kept is fine
+                first = max(first, _within(await self._version_by(known.head, since), 0, known.head.version) + 1)
             over = Range(first, await self._version(known.head, until), reverse)
             async for recorded in self._walker.events(known, over, whole=whole):
                 yield recorded
@@ -370,6 +391,8 @@ def _within(version: int, oldest: int, newest: int) -> int:
 
 def _adoptable(legacy: Legacy, wanted: int, at: Point | None) -> View:
     """Return the view of a `DaprSession`'s history as the first commit will take it over: as what version 1 added."""
+    if isinstance(at, str):
+        raise NoSuchPoint("the session has no tag of that name; it has none at all yet")
     if isinstance(at, int) and _within(at, 0, 1) == 0:
         return View([], 0, [])
     items = orjson.loads(legacy.items)[-wanted:] if wanted else []

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, NoReturn
 from agents.memory.session import SessionABC
 
 from .errors import ReadOnlySession
+from .given import SessionView
 from .points import Point
 
 if TYPE_CHECKING:
     from agents.items import TResponseInputItem
 
-    from .session import SessionView
     from .timetravel import TimeTravel
 
 
@@ -31,7 +31,7 @@ class PastSession(SessionABC):
         """Return the newest items as of the point, oldest first; as `EventLogSession.get_items` does of now."""
         return (await self._session._view(limit, self._point, turns)).items
 
-    async def read(self, limit: int | None = None, *, turns: int | None = None) -> "SessionView":
+    async def read(self, limit: int | None = None, *, turns: int | None = None) -> SessionView:
         """Return the items as of the point together with the version they stand at."""
         return await self._session._view(limit, self._point, turns)
 

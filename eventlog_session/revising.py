@@ -1,12 +1,11 @@
 """Changes that decide on what they have read, and so are never written onto anything else: undo, redo, replace, pop of many."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .core.events import NO_VERSION, REDONE, REPLACED, TAG, TAG_VERSION, TAGGED, UNDONE
-from .core.head import Head, Ref
-from .core.plan import Loaded
+from .core.head import Head
 from .core.undo import Move, redo, undo
 from .errors import Conflict
 from .log import EventLog
@@ -15,8 +14,7 @@ from .protocol.heads import Known
 from .protocol.lane import Answer, Expected
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """What goes with every change: whose work it is, for how long the session lives on, on what it is to be written."""
 
     extensions: Mapping[str, str]
@@ -36,9 +34,13 @@ class Moved:
     """The versions whose changes were undone, newest first; or redone, oldest first."""
 
 
-async def step(log: EventLog, steps: int, told: Told, *, forward: bool = False) -> Moved | None:
+async def step(
+    log: EventLog, steps: int, told: Told, *, forward: bool = False, dry_run: bool = False
+) -> Moved | None:  # fmt: skip
     """
     Undo the last *steps* changes, or redo as many undos; None, and nothing written, when there are fewer.
+
+    A *dry_run* writes nothing and returns what would be done, with the version that there is.
 
     Raises Conflict when somebody else was first: what would be undone then is not what was last when this was asked for.
     """
@@ -47,21 +49,17 @@ async def step(log: EventLog, steps: int, told: Told, *, forward: bool = False) 
     async def decided(known: Known) -> tuple[Head, Move | None]:
         if told.expected is not None:
             told.expected.check(known.head)
-        return known.head, await _found(log, find, known.head, steps)
+        return known.head, await log.reader.found(lambda loaded: find(known.head, loaded, steps))
 
     head, move = await log.on_head(decided)
     if move is None:
         return None
+    if dry_run:
+        return Moved(head.version, move.base, move.versions)
     on = Expected(head.version, head.generation)
     answer = await log.submit(told.ttl, on, kind, {**told.extensions, **move.extensions}, base=move.base)
     assert answer.version is not None
     return Moved(answer.version, move.base, move.versions)
-
-
-async def _found(
-    log: EventLog, find: Callable[[Head, Loaded, int], Move | Ref | None], head: Head, steps: int
-) -> Move | None:  # fmt: skip
-    return await log.reader.found(lambda loaded: find(head, loaded, steps))
 
 
 async def replace(

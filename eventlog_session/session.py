@@ -17,7 +17,6 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
 from agents.memory.session_settings import SessionSettings, coerce_session_settings, resolve_session_limit
@@ -25,6 +24,7 @@ from agents.memory.session_settings import SessionSettings, coerce_session_setti
 from .core import items as codec
 from .errors import OutcomeUnknown, SessionClosed
 from .gate import Gate
+from .given import SessionView, check_key, check_settings, check_turns, expected_on
 from .limits import Limits
 from .log import EventLog
 from .opening import open_store
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from agents.items import TResponseInputItem
     from dapr.aio import clients
 
-LONGEST_TTL: Final = 10 * 366 * 24 * 3600
-"""Ten years, in seconds; three of those still fit what stores count in."""
 _ITEMS_OF_A_TURN: Final = 8
 """That are read at first: a question, an answer, and three calls of tools with their outputs."""
 ConsistencyLevel = Literal["eventual", "strong"]
@@ -58,15 +56,6 @@ DAPR_CONSISTENCY_STRONG: Final[ConsistencyLevel] = "strong"
 
 DaprClient = SidecarClient
 """What `from_address` opens. Under the name that DaprSession's module has for it, since tests replace it there."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionView:
-    """Items, oldest first, the version of the session that they stand at, and its *generation*: "" before the first write."""
-
-    items: "list[TResponseInputItem]"
-    version: int
-    generation: str = ""
 
 
 class EventLogSession(TimeTravel):
@@ -106,13 +95,7 @@ class EventLogSession(TimeTravel):
             limits: Sizes, see `Limits`.
             retry: How long a write goes on under contention and faults, see `Retry`.
         """
-        if not isinstance(session_id, str):
-            raise TypeError(f"session_id must be a string, not {type(session_id).__name__}; use str(...)")
-        if ttl is not None and (type(ttl) is not int or not 0 < ttl <= LONGEST_TTL):
-            raise ValueError(f"ttl must be a positive whole number of seconds or None (ten years at most), not {ttl!r}")
-        if legacy not in ("adopt", "ignore"):
-            raise ValueError(f'legacy is "adopt" or "ignore", not {legacy!r}')
-        _check_turns(turns)
+        check_settings(session_id, ttl, legacy, turns)
         if store is None:
             if state_store_name is None or dapr_client is None:
                 raise TypeError("EventLogSession needs state_store_name and dapr_client, or a store")
@@ -220,8 +203,8 @@ class EventLogSession(TimeTravel):
         if not isinstance(items, list) and isinstance(items, str | bytes | Mapping):
             raise TypeError(f"items are a list of items, not a {type(items).__name__}")
         if idempotency_key is not None:
-            _check_key(idempotency_key)
-        expected = _expected(expected_version)
+            check_key(idempotency_key)
+        expected = expected_on(expected_version)
         items = list(items)
         log = await self._log()
         with self._gate.inside():
@@ -232,7 +215,7 @@ class EventLogSession(TimeTravel):
 
     async def pop_item(self, *, expected_version: int | SessionView | None = None) -> "TResponseInputItem | None":
         """Remove the newest item and return it; None when there is none. *expected_version* as in `add_items`."""
-        expected = _expected(expected_version)
+        expected = expected_on(expected_version)
         log = await self._log()
         with self._gate.inside():
             while True:
@@ -250,7 +233,7 @@ class EventLogSession(TimeTravel):
 
         This does not erase: what was there stays in the log, where `at` finds it. `erase` does.
         """
-        expected = _expected(expected_version)
+        expected = expected_on(expected_version)
         log = await self._log()
         with self._gate.inside():
             await log.clear(extensions(), self._ttl, expected=expected)
@@ -378,7 +361,7 @@ class EventLogSession(TimeTravel):
         return read
 
     def _told(self, expected_version: int | SessionView | None, expected: Expected | None = None) -> Told:
-        return Told(extensions(), self._ttl, _expected(expected_version) or expected)
+        return Told(extensions(), self._ttl, expected_on(expected_version) or expected)
 
     def _sibling(self, session_id: str, store: Store | None) -> Self:
         """Return a session like this one, in the same store unless another is given; what is connected stays this one's."""
@@ -401,7 +384,7 @@ class EventLogSession(TimeTravel):
         if limit is not None and turns is not None:
             raise ValueError("a limit or turns, not both")
         turns = self._turns if limit is None and turns is None else turns
-        _check_turns(turns)
+        check_turns(turns)
         need = resolve_session_limit(limit, self.session_settings) if turns is None else None
         log = await self._log()
         with self._gate.inside():
@@ -448,25 +431,6 @@ class EventLogSession(TimeTravel):
     def _check_open(self) -> None:
         if self._closed:
             raise SessionClosed(f"{type(self).__name__} is closed")
-
-
-def _check_key(key: object) -> None:
-    """Raise ValueError for what is no idempotency key: CloudEvents wants an attribute printable, a head keeps only digests."""
-    if not (isinstance(key, str) and 0 < len(key) <= 256 and key.isprintable()):
-        raise ValueError("an idempotency key is a string of 1 to 256 printable characters")
-
-
-def _check_turns(turns: object) -> None:
-    if turns is not None and (type(turns) is not int or turns < 1):
-        raise ValueError(f"turns is how many, at least 1, or None, not {turns!r}")
-
-
-def _expected(version: "int | SessionView | None") -> Expected | None:
-    if isinstance(version, SessionView):
-        return Expected(version.version, version.generation)
-    if version is not None and (type(version) is not int or version < 0):
-        raise ValueError(f"an expected version is a version or what read() returned, not {version!r}")
-    return None if version is None else Expected(version)
 
 
 def _as_text(item: Any) -> str:

@@ -10,6 +10,7 @@ from agents.memory.session import SessionABC
 
 from . import compaction, copying, revising
 from .gate import Gate
+from .given import SessionView, check_number
 from .history import AgentRun, Change, runs_of
 from .log import EventLog
 from .past import PastSession
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from agents.items import TResponseInputItem
     from agents.memory.session import _CompactionSnapshot
     from cloudevents.core.v1.event import CloudEvent
-
-    from .session import SessionView
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ class TimeTravel(SessionABC):
 
     # ---- going back ------------------------------------------------------------------------------------------------
 
-    async def rewind(self, to: Point, *, expected_version: "int | SessionView | None" = None) -> int:
+    async def rewind(self, to: Point, *, expected_version: int | SessionView | None = None) -> int:
         """
         Make the history what it was at a point, by one event of a few bytes, and return the version it stands at then.
 
@@ -135,7 +134,7 @@ class TimeTravel(SessionABC):
             answer = await log.rewind(target, told.extensions, told.ttl, expected=told.expected)
             return await log.version() if answer.version is None else answer.version
 
-    async def undo(self, n: int = 1, *, expected_version: "int | SessionView | None" = None) -> Moved | None:
+    async def undo(self, n: int = 1, *, expected_version: int | SessionView | None = None) -> Moved | None:
         """
         Take back the last *n* changes, by one event; None, and nothing written, when there are fewer.
 
@@ -149,7 +148,7 @@ class TimeTravel(SessionABC):
         """
         return await self._step(n, expected_version, forward=False)
 
-    async def redo(self, n: int = 1, *, expected_version: "int | SessionView | None" = None) -> Moved | None:
+    async def redo(self, n: int = 1, *, expected_version: int | SessionView | None = None) -> Moved | None:
         """
         Take back the last *n* undos, by one event; None when there are fewer: any other change ends what can be redone.
 
@@ -160,7 +159,7 @@ class TimeTravel(SessionABC):
         """
         return await self._step(n, expected_version, forward=True)
 
-    async def pop_items(self, n: int, *, expected_version: "int | SessionView | None" = None) -> "list[TResponseInputItem]":
+    async def pop_items(self, n: int, *, expected_version: int | SessionView | None = None) -> "list[TResponseInputItem]":
         """
         Remove the newest *n* items, or all where there are fewer, in one commit, and return them, oldest first.
 
@@ -168,7 +167,7 @@ class TimeTravel(SessionABC):
 
             await session.pop_items(2)  # the last question and its answer, to ask again
         """
-        _check_number(n)
+        check_number(n)
         log, told = await self._log(), self._told(expected_version)
         with self._gate.inside():
             answer = await revising.pop_newest(log, n, told)
@@ -248,8 +247,8 @@ class TimeTravel(SessionABC):
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
-    async def _step(self, n: int, expected_version: "int | SessionView | None", *, forward: bool) -> Moved | None:
-        _check_number(n)
+    async def _step(self, n: int, expected_version: int | SessionView | None, *, forward: bool) -> Moved | None:
+        check_number(n)
         log, told = await self._log(), self._told(expected_version)
         with self._gate.inside():
             return await revising.step(log, n, told, forward=forward)
@@ -262,13 +261,13 @@ class TimeTravel(SessionABC):
     async def _log(self) -> EventLog: ...
 
     @abstractmethod
-    def _told(self, expected_version: "int | SessionView | None", expected: Expected | None = None) -> Told: ...
+    def _told(self, expected_version: int | SessionView | None, expected: Expected | None = None) -> Told: ...
 
     @abstractmethod
     def _sibling(self, session_id: str, store: Store | None) -> Self: ...
 
     @abstractmethod
-    async def _view(self, limit: int | None, point: Point | None, turns: int | None = None) -> "SessionView": ...
+    async def _view(self, limit: int | None, point: Point | None, turns: int | None = None) -> SessionView: ...
 
     @abstractmethod
     async def _encode(self, items: Sequence[Any]) -> tuple[bytes, tuple[int, ...]]: ...
@@ -282,8 +281,3 @@ class TimeTravel(SessionABC):
 
 def _point(point: Point | None) -> Point | None:
     return None if point is None else checked(point)
-
-
-def _check_number(n: object) -> None:
-    if type(n) is not int or n < 1:
-        raise ValueError(f"n is how many, at least 1, not {n!r}")

@@ -93,7 +93,7 @@ MUTANTS: Sequence[Mutant] = (
         [
             (
                 "log",
-                "event = Event(mint(self._runtime.random_bytes(10)), kind,",
+                "event = Event(mint(self.runtime.random_bytes(10)), kind,",
                 "known = self._heads._known; event = Event(mint((known.head.version if known else 0).to_bytes(10)), kind,",
             )
         ],
@@ -255,7 +255,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "the version expected is the one written on",
-        [("protocol/propose", "if expected is not None and expected.version != head.version:", "if False:")],
+        [("protocol/lane", "if self.version != head.version:", "if False:")],
         "test_idempotency.py::test_of_many_who_expect_the_same_version_one_wins",
     ),
     Mutant(
@@ -353,8 +353,60 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "the version expected is one of the session that was read",
-        [("protocol/propose", "if expected is not None and expected.generation not in (None, head.generation):", "if False:")],
+        [("protocol/lane", "if self.generation not in (None, head.generation):", "if False:")],
         "test_idempotency.py::test_what_was_read_is_told_from_what_came_after_it",
+    ),
+    Mutant(
+        "an undo is written on what it was decided on, or not at all",
+        [("revising", "await log.submit(told.ttl, on, kind,", "await log.submit(told.ttl, None, kind,")],
+        "test_undo.py::test_undo_undoes_nobody_elses_change",
+    ),
+    Mutant(
+        "any other change ends what can be redone",
+        [
+            (
+                "core/undo",
+                "if undo else None\n        if step.kind not in REMARKS:",
+                "if undo else None\n        if False:",
+            )
+        ],
+        "test_undo.py::test_the_history_is_the_editors",
+    ),
+    Mutant(
+        "undo passes over what leaves the history as it is",
+        [
+            (
+                "core/undo",
+                "from the version of a change, or from nothing\n        if step.kind not in REMARKS:",
+                "from the version of a change, or from nothing\n        if True:",
+            )
+        ],
+        "test_undo.py::test_the_history_is_the_editors",
+    ),
+    Mutant(
+        "an undo stands for itself, also where it leaves an empty history",
+        [("protocol/propose", "if event.kind in (UNDONE, REDONE):", "if False:")],
+        "test_undo.py::test_the_history_is_the_editors",
+    ),
+    Mutant(
+        "a copy is made only where there is no session",
+        [("protocol/propose", "if known.head.version or (known.legacy is not None and not copy.takes_over):", "if False:")],
+        "test_copying.py::test_of_two_at_once_one_is_refused",
+    ),
+    Mutant(
+        "a file that was cut short is no log",
+        [("exporting", 'if f"{version:012d}" != of[2]:', "if False:")],
+        "test_copying.py::test_a_file_that_is_no_log_is_refused",
+    ),
+    Mutant(
+        "a copy needs nothing of what was trimmed",
+        [("protocol/walk", "if floor <= 1 or", "if True or")],
+        "test_copying.py::test_a_trimmed_log_is_copied_from_its_floor_on",
+    ),
+    Mutant(
+        "a session has no more tags than its head can hold",
+        [("protocol/propose", "event.extensions[TAG] not in head.tags and len(head.tags) >= self._limits.tags:", "False:")],
+        "test_timetravel.py::test_tags_have_their_number",
     ),
 )
 

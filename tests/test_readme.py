@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tour
 from rig import Rig
 
 _README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -47,3 +48,9 @@ def test_the_drop_in_runs_as_pasted_on_a_sidecar(rig: Rig, tmp_path: Path) -> No
     snippet = snippet.replace("localhost:50001", rig.address).replace('"statestore"', '"redis"')
     model = 'Agent(name="Assistant", model=ScriptedModel([[SAID]]))'
     assert _run(_SCRIPTED + snippet.replace('Agent(name="Assistant")', model), tmp_path) == "Hello, you\n"
+
+
+def test_the_commands_print_what_is_shown() -> None:
+    """A fresh run of them all, compared but for times and random ids; `make readme` renews it."""
+    shown = _README.partition("<!-- commands -->\n")[2].partition("<!-- /commands -->")[0]
+    assert tour.masked(shown) == tour.masked(tour.tour())

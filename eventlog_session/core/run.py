@@ -174,6 +174,12 @@ class Run:
         found: list[Any] = orjson.loads(b"[%s]" % self.items[starts[begin] : starts[end] - 1])
         return found[low - items[begin] : high - items[begin]]
 
+    def origin(self, position: int) -> tuple[int, int]:
+        """Return the version that added the inline item at *position*, and the item's place among what that added."""
+        items, _ = self.cuts()
+        place = bisect_right(items, position) - 1
+        return self.first + place, position - items[place]
+
     def texts(self, low: int, high: int) -> list[int]:
         """Return which of ``slice(low, high)`` are kept as text."""
         items, _ = self.cuts()

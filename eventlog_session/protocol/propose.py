@@ -228,8 +228,7 @@ class Proposer:
         ttl = values_ttl(head.ttl)
         values = [Put(self._keys.event(one.event.id), one.value, ttl) for one in drafts]
         values += [Put(key, value, ttl) for key, value in puts.items()]
-        if known.legacy is not None and traits.transactional and traits.atomic_create:  # else see `Sweeper.mark_adopted`
-            values.append(Put(self._keys.adopted, MARK))
+        values += self._mark(known, traits)
         named = [intent.parts_expire for intent in answers]  # earlier than what follows, if written for an attempt before
         if puts or head.trash or any(one.far for one in drafts):
             named.append(values_expire(head.updated // 1_000_000, head.ttl))
@@ -239,6 +238,12 @@ class Proposer:
             head = head._replace(values_expire=expire)
         ids = tuple(one.event.id for one in drafts)
         return Proposal(known, head, self._put(head, traits), answers, ids, values, runs)
+
+    def _mark(self, known: Known, traits: Traits) -> list[Put]:
+        """Return what says that a `DaprSession`'s history was taken over, if this commit does so and can say it."""
+        if known.legacy is not None and traits.transactional and traits.atomic_create:  # else see `Sweeper.mark_adopted`
+            return [Put(self._keys.adopted, MARK)]
+        return []
 
     def _put(self, head: Head, traits: Traits) -> Put:
         lingering = None if head.ttl is None else head.ttl + self._limits.stray
@@ -270,8 +275,7 @@ class Proposer:
             values_expire=values_expire(copy.head.updated // 1_000_000, copy.head.ttl),
         )
         values = [Put(key, value, values_ttl(head.ttl)) for key, value in copy.own.items()]
-        if known.legacy is not None and traits.transactional and traits.atomic_create:  # else see `Sweeper.mark_adopted`
-            values.append(Put(self._keys.adopted, MARK))
+        values += self._mark(known, traits)
         return Proposal(known, head, self._put(head, traits), {intent: Answer(head.version)}, values=values, copied=True)
 
     def _tombstone(self, known: Known, intent: Intent) -> Proposal:

@@ -64,6 +64,21 @@ class Reader:
                 return collect(made, loaded)
             await self._load(made.missing, loaded)
 
+    async def origins(self, head: Head, version: int, need: int) -> list[tuple[int, int]]:
+        """Return, for each of the items that `read` returns, the version that added it and its place among what that added."""
+        loaded = self._at_hand()
+        while (made := plan(head, loaded, version, need)).missing:
+            await self._load(made.missing, loaded)
+        runs = [*head.runs(), *(value for value in loaded.values() if isinstance(value, Run))]
+        far = {run.id_of(run.first + place): run.first + place for run in runs for place, odd in run.odd.items() if "f" in odd}
+        found: list[tuple[int, int]] = []
+        for source, low, high in reversed(made.takes):
+            if isinstance(source, Run):
+                found += map(source.origin, range(low, high))
+            else:
+                found += ((far[source.name], place) for place in range(low, high))
+        return found
+
     async def place_of(self, head: Head, version: int) -> Run | Ref:
         """Return the run that holds *version*'s event, or the hole that is in its place."""
         loaded = self._at_hand()

@@ -1,0 +1,136 @@
+"""
+From a `DaprSession`'s single key to a log, and back: nobody is locked in.
+
+Both ways are verified item by item against what is read back, can be repeated (what was migrated already is found equal and
+left), and leave the source alone unless told otherwise. Neither is a lock: have nobody write to the session meanwhile.
+"""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .copying import restore
+from .errors import SessionExists, StoreRefused
+from .log import EventLog
+from .protocol.adoption import adoption, legacy_key, legacy_keys, read_legacy
+from .protocol.walk import Recorded
+from .stores.base import Put, Store
+
+MIGRATED, ALREADY, NOTHING = "migrated", "already there", "nothing there"
+_LARGEST: Final = 4 << 20
+"""Bytes that a `DaprSession` can read: a message through Dapr holds no more, unless both ends were told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """What became of one session: `MIGRATED`, `ALREADY` or `NOTHING`, and how many items were compared."""
+
+    session_id: str
+    outcome: str
+    items: int
+
+
+async def to_log(log: EventLog, source: Store, *, ttl: int | None = None, delete_source: bool = False) -> Migration:
+    """
+    Make *log* of what a `DaprSession` of its id left in *source*, which may be the same store.
+
+    The history becomes its version 1; with a *ttl* it expires that many seconds later unless something is written. Raises
+    SessionExists when there is a log of something else, CorruptLog for what is no history. Nothing is written then.
+    """
+    key = legacy_key(log.session_id)
+    found = await source.get(key) if key else None
+    legacy = read_legacy(found.data if found else None, key, verbatim=False)
+    if found is None or legacy is None:
+        return Migration(log.session_id, NOTHING, 0)
+    entries = [_loaded(entry) for entry in json.loads(found.data)]
+    outcome = ALREADY
+    if not (await log.head()).version:
+        event = adoption(legacy, log.runtime)
+        await restore(log, _only(Recorded(1, event.time, legacy.count, event)), ttl=ttl, takes_over=True)
+        outcome = MIGRATED
+    _compare(entries, await _at_first(log))
+    if delete_source:
+        await source.delete_many(legacy_keys(log.session_id))
+    return Migration(log.session_id, outcome, len(entries))
+
+
+async def left(source: Store, session_id: str) -> int:
+    """Return how many items a `DaprSession` of that id left in *source*. Raises CorruptLog when that is no history."""
+    key = legacy_key(session_id)
+    return len(await _entries(source, key)) if key else 0
+
+
+async def to_single_key(log: EventLog, target: Store, *, ttl: int | None = None) -> Migration:
+    """
+    Write the history of *log* to *target* as a `DaprSession` keeps it, expiring after *ttl* seconds.
+
+    What it finds there is replaced only if it is what the log began with, so that nothing is lost. Raises SessionExists
+    otherwise, StoreRefused for a history that a `DaprSession` could not read: more than 4 MiB, or an id that no key can hold.
+    """
+    key, about = legacy_keys(log.session_id) or ("", "")
+    view = await log.read()
+    texts = set(view.texts)
+    entries = [item if place in texts else _text(item) for place, item in enumerate(view.items)]
+    value = _text(entries).encode()
+    if not key or len(value) + 1024 > _LARGEST:
+        why = f"{len(value)} bytes, and it reads no more than {_LARGEST}" if key else "no key can hold its id"
+        raise StoreRefused(f"a DaprSession can't hold it: {why}; nothing was written")
+    there = await _entries(target, key)
+    if not entries and not there:
+        return Migration(log.session_id, NOTHING, 0)
+    outcome = ALREADY if there == entries else MIGRATED
+    if outcome == MIGRATED:
+        if not await _began_with(log, there):
+            raise SessionExists(f"{key} holds another history, and nothing was written; look at it, or delete it first")
+        now = str(log.runtime.now() // 1_000_000)
+        created = str((await log.head()).created // 1_000_000)
+        told = json.dumps({"session_id": log.session_id, "created_at": created, "updated_at": now})
+        await target.put_many([Put(key, value, ttl), Put(about, told.encode(), ttl)])
+        there = await _entries(target, key)
+    _compare(entries, there)
+    return Migration(log.session_id, outcome, len(entries))
+
+
+async def _entries(store: Store, key: str) -> list[Any]:
+    """Return what a `DaprSession` keeps under *key*, as it is. Raises CorruptLog when that is no history."""
+    found = await store.get(key)
+    read_legacy(found.data if found else None, key, verbatim=True)
+    return json.loads(found.data) if found else []  # type: ignore[no-any-return]
+
+
+async def _began_with(log: EventLog, entries: Sequence[Any]) -> bool:
+    """Whether the log took over *entries* as its first version: then all of them are still there."""
+    return not entries or await _at_first(log) == [_loaded(entry) for entry in entries]
+
+
+async def _at_first(log: EventLog) -> list[Any]:
+    """Return the items of version 1."""
+    view = await log.read(None, 1)
+    texts = set(view.texts)
+    return [_loaded(item) if place in texts else item for place, item in enumerate(view.items)]
+
+
+async def _only(recorded: Recorded) -> AsyncIterator[Recorded]:
+    yield recorded
+
+
+def _compare(source: Sequence[Any], copy: Sequence[Any]) -> None:
+    """Raise SessionExists, saying where, unless both are equal."""
+    for place, (one, other) in enumerate(zip(source, copy, strict=False)):
+        if one != other:
+            raise SessionExists(f"item {place} differs from the source's; the source was left as it is")
+    if len(source) != len(copy):
+        raise SessionExists(f"there are {len(copy)} items, {len(source)} in the source, which was left as it is")
+
+
+def _loaded(entry: Any) -> Any:
+    """Return the item that a `DaprSession` reads from *entry*; itself where it would skip it."""
+    try:
+        return json.loads(entry)
+    except (ValueError, TypeError, RecursionError):
+        return entry
+
+
+def _text(item: Any) -> str:
+    return json.dumps(item, separators=(",", ":"))

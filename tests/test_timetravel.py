@@ -1,0 +1,287 @@
+"""A session's other moments: points, history, runs, undo, tags, forks, as the Agents SDK's user has them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from agents import Agent, Runner, set_tracing_disabled, trace
+from agents.extensions.memory.encrypt_session import EncryptedSession
+from agents.testing import ScriptedModel, assistant_message
+from cryptography.fernet import Fernet
+
+from eventlog_session import (
+    Conflict,
+    EventLogSession,
+    Limits,
+    MemoryStore,
+    NoSuchPoint,
+    ReadOnlySession,
+    SessionExists,
+    Store,
+    TooManyTags,
+)
+from eventlog_session.testing import CountingStore
+
+pytestmark = pytest.mark.usefixtures("bounded")
+
+
+def user(text: str) -> Any:
+    """What a user says."""
+    return {"role": "user", "content": text}
+
+
+def said(text: str) -> Any:
+    """What a model says."""
+    return {"role": "assistant", "content": text}
+
+
+@pytest.fixture
+async def session(store: Store, session_id: str) -> EventLogSession:
+    """A session with three turns."""
+    made = EventLogSession(session_id, store=store)
+    for number in range(3):
+        await made.add_items([user(f"q{number}")])
+        await made.add_items([said(f"a{number}")])
+    return made
+
+
+# ---- points ----------------------------------------------------------------------------------------------------------
+
+
+async def test_every_kind_of_point(session: EventLogSession) -> None:
+    """A version, a moment, how long ago, a tag; each reads as it did then and refuses to be changed."""
+    moment = [change.time async for change in session.history()][1]
+    await session.tag("two", at=2)
+    for point in (2, moment, "two"):
+        then = session.at(point)
+        assert await then.get_items() == [user("q0"), said("a0")]
+        assert (await then.read()).version == 2
+        assert await then.get_items(limit=1) == [said("a0")]
+        with pytest.raises(ReadOnlySession):
+            await then.add_items([user("no")])
+    assert (await session.at(timedelta()).read()).version == 7
+    assert await session.at(timedelta(days=1)).get_items() == []
+
+
+@pytest.mark.parametrize(
+    "point", [True, 1.5, None, "", datetime(2026, 1, 1), timedelta(seconds=-1), b"x"]  # noqa: DTZ001 naive on purpose
+)  # fmt: skip
+async def test_what_is_no_point(point: Any, session_id: str) -> None:
+    """It is refused before anything is asked of the store."""
+    store = CountingStore(MemoryStore())
+    session = EventLogSession(session_id, store=store)
+    with pytest.raises(ValueError, match=r"point|time zone|ago"):
+        session.at(point)
+    if point is not None:
+        with pytest.raises(ValueError, match=r"point|time zone|ago"):
+            await session.rewind(point)
+    assert store.trips == 0
+
+
+async def test_a_point_that_is_not_there(session: EventLogSession) -> None:
+    """Wherever one is asked for."""
+    for point in (99, -1, "no such tag"):
+        with pytest.raises(NoSuchPoint):
+            await session.at(point).get_items()
+        with pytest.raises(NoSuchPoint):
+            await session.rewind(point)
+        with pytest.raises(NoSuchPoint):
+            await session.tag("t", at=point)
+        with pytest.raises(NoSuchPoint):
+            await session.fork("x", at=point)
+        with pytest.raises(NoSuchPoint):
+            [_ async for _ in session.history(until=point)]
+    assert (await session.read()).version == 6
+
+
+async def test_the_past_costs_three_trips_cold_at_most(session_id: str) -> None:
+    """Of 20,000 events with one rewind in 20, at any point, however it is named."""
+    store = MemoryStore()
+    session = EventLogSession(session_id, store=store)
+    import asyncio
+
+    for start in range(0, 20_000, 20):
+        await asyncio.gather(*(session.add_items([user(f"q{start + number}")]) for number in range(19)))
+        await session.rewind(start + 17)
+    await session.tag("middle", at=10_000)
+    times = {change.version: change.time async for change in session.history(since=9_900, until=10_000)}
+    costs: dict[str, int] = {}
+    for number, point in enumerate([1, 19, 500, 7_777, 10_000, 15_001, 19_990, 20_001, times[9_999], "middle"]):
+        for limit in (None, 10):
+            counted = CountingStore(store)
+            cold = EventLogSession(session_id, store=counted, legacy="ignore")
+            await cold.at(point).get_items(limit)
+            costs[f"{number} {limit}"] = counted.trips
+    assert max(costs.values()) <= 3, costs
+
+
+# ---- what happened -----------------------------------------------------------------------------------------------------
+
+
+async def test_history_says_what_happened(session: EventLogSession) -> None:
+    """Forwards, backwards, from and to any point."""
+    await session.pop_item()
+    await session.clear_session()
+    await session.rewind(2)
+    await session.undo()
+    await session.redo()
+    await session.tag("here")
+    found = [change async for change in session.history()]
+    assert [change.version for change in found] == list(range(1, 13))
+    assert [change.kind for change in found[5:]] == ["added", "popped", "cleared", "rewound", "undone", "redone", "tagged"]
+    assert [(change.items, change.popped, change.length, change.base) for change in found[5:9]] == [
+        (1, 0, 6, None), (0, 1, 5, None), (0, 0, 0, 0), (0, 0, 2, 2),
+    ]  # fmt: skip
+    assert all(change.time.tzinfo is UTC for change in found)
+    assert [change async for change in session.history(reverse=True)] == found[::-1]
+    assert [change.version async for change in session.history(since=3, until=5)] == [4, 5]
+    assert [change.version async for change in session.history(3, 5, reverse=True)] == [5, 4]
+    assert [change.version async for change in session.history(since="here")] == [12]
+    assert [event.get_attributes()["sequence"] async for event in session.events(since=10)] == ["000000000011", "000000000012"]
+    assert [change async for change in session.history(since=12)] == []
+
+
+async def test_runs_by_user_turn(session: EventLogSession) -> None:
+    """Where there are no traces; what is said of the log belongs to the run before it."""
+    await session.tag("here")
+    runs = [run async for run in session.runs()]
+    assert [(run.first, run.last, run.items) for run in runs] == [(1, 2, 2), (3, 4, 2), (5, 7, 2)]
+    assert (await session.at(runs[-1].before).read()).version == 4
+
+
+async def test_runs_by_trace(session_id: str) -> None:
+    """Each of the Agents SDK's runs is one, with its trace's id, and can be gone back to."""
+    session = EventLogSession(session_id, store=MemoryStore())
+    set_tracing_disabled(False)
+    try:
+        for number in range(2):
+            agent = Agent(name="desk", model=ScriptedModel([assistant_message(f"a{number}")]))
+            with trace("run", trace_id=f"trace_{number:032x}"):
+                await Runner.run(agent, f"q{number}", session=session)
+    finally:
+        set_tracing_disabled(True)
+    await session.add_items([user("by hand")])
+    runs = [run async for run in session.runs()]
+    assert [run.trace_id for run in runs] == [f"trace_{0:032x}", f"trace_{1:032x}", None]
+    await session.rewind(runs[1].before)
+    assert len(await session.get_items()) == 2
+
+
+async def test_diff(session: EventLogSession) -> None:
+    """What is common, what went, what came."""
+    await session.pop_items(2)
+    await session.add_items([user("other")])
+    found = await session.diff(6)
+    assert (found.a, found.b, found.common) == (6, 8, 4)
+    assert (found.removed, found.added) == ([user("q2"), said("a2")], [user("other")])
+    same = await session.diff(6, 6)
+    assert (same.common, same.removed, same.added) == (6, [], [])
+
+
+# ---- going back --------------------------------------------------------------------------------------------------------
+
+
+async def test_rewind_and_undo_of_it(session: EventLogSession) -> None:
+    """One event each; what was left behind stays in the log."""
+    assert await session.rewind(to=2) == 7
+    assert await session.get_items() == [user("q0"), said("a0")]
+    assert await session.rewind(to=7) == 7
+    moved = await session.undo()
+    assert moved is not None
+    assert (moved.to, moved.changes) == (6, (7,))
+    assert len(await session.get_items()) == 6
+    with pytest.raises(Conflict):
+        await session.rewind(1, expected_version=3)
+    with pytest.raises(Conflict):
+        await session.undo(expected_version=3)
+
+
+async def test_undo_of_everything(session: EventLogSession) -> None:
+    """There is nothing before the beginning, and all of it comes back."""
+    assert await session.undo(7) is None
+    assert await session.undo(6) is not None
+    assert await session.get_items() == []
+    assert await session.undo() is None
+    assert await session.redo(7) is None
+    assert await session.redo(6) is not None
+    assert len(await session.get_items()) == 6
+    for wrong in (0, -1, True, "1"):
+        with pytest.raises(ValueError, match="at least 1"):
+            await session.undo(wrong)  # type: ignore[arg-type]
+
+
+async def test_pop_items_is_one_commit(session: EventLogSession) -> None:
+    """However many; all where there are fewer."""
+    assert await session.pop_items(3) == [said("a1"), user("q2"), said("a2")]
+    assert (await session.read()).version == 7
+    assert await session.pop_items(99) == [user("q0"), said("a0"), user("q1")]
+    assert await session.pop_items(1) == []
+    assert (await session.read()).version == 8
+    with pytest.raises(ValueError, match="at least 1"):
+        await session.pop_items(0)
+
+
+# ---- tags ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_tags_are_moved_listed_and_taken_away(session: EventLogSession) -> None:
+    """Undo passes them over."""
+    assert await session.tag("now") == 6
+    assert await session.tag("then", at=2) == 2
+    assert await session.tags() == {"now": 6, "then": 2}
+    assert await session.tag("now", at=3) == 3
+    assert await session.untag("then")
+    assert not await session.untag("then")
+    assert await session.tags() == {"now": 3}
+    await session.undo()
+    assert (await session.get_items())[-1] == user("q2")
+    for wrong in ("", "x" * 65, "new\nline", 3):
+        with pytest.raises(ValueError, match="name"):
+            await session.tag(wrong)  # type: ignore[arg-type]
+
+
+async def test_tags_have_their_number(session_id: str) -> None:
+    """One too many is refused, moving one is not."""
+    session = EventLogSession(session_id, store=MemoryStore(), limits=Limits(tags=2))
+    await session.add_items([user("q")])
+    await session.tag("a")
+    await session.tag("b")
+    with pytest.raises(TooManyTags):
+        await session.tag("c")
+    await session.tag("b", at=1)
+    await session.untag("a")
+    await session.tag("c")
+
+
+# ---- forks ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_fork(session: EventLogSession, session_id: str) -> None:
+    """A session like this one, with its settings, that goes its own way."""
+    fork = await session.fork(session_id + "-b", at=4)
+    assert fork.session_id == session_id + "-b"
+    assert await fork.get_items() == await session.at(4).get_items()
+    await fork.add_items([user("elsewhere")])
+    await session.add_items([user("here")])
+    assert (await fork.get_items())[-1] == user("elsewhere")
+    assert (await session.get_items())[-1] == user("here")
+    again = EventLogSession(session_id + "-b", store=session._store)
+    assert await again.get_items() == await fork.get_items()
+    with pytest.raises(SessionExists):
+        await session.fork(session_id + "-b")
+
+
+async def test_fork_to_another_store(session: EventLogSession, session_id: str) -> None:
+    """Of the same id, even."""
+    fork = await session.fork(session_id, store=MemoryStore())
+    assert await fork.get_items() == await session.get_items()
+
+
+async def test_an_encrypted_fork_can_not_be_read(session_id: str) -> None:
+    """The SDK makes the key of the session id: read the fork with the parent's id, or copy the items through it."""
+    session = EventLogSession(session_id, store=MemoryStore())
+    key = Fernet.generate_key().decode()
+    await EncryptedSession(session_id, session, key).add_items([user("secret")])
+    fork = await session.fork("other")
+    assert await EncryptedSession("other", fork, key).get_items() == []
+    assert await EncryptedSession(session_id, fork, key).get_items() == [user("secret")]
