@@ -9,7 +9,7 @@ from typing import Any
 import plots
 from cells import Cell, base, failure, length, metric, multiple, ours, ratio, rows, share, verdict, where
 from scope import STORES
-from targets import Row, targets
+from targets import REASONS, Row, targets
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -251,6 +251,13 @@ def misses(found: Sequence[Row]) -> str:
     return "".join(lines) or "- none\n"
 
 
+def reasons(found: Sequence[Row]) -> str:
+    """Return what stands in the way of each target that is missed somewhere."""
+    missed = dict.fromkeys(row.target for row in found if row.met is False and row.target in REASONS)
+    lines = "".join(f"- **{target}**: {REASONS[target]}\n" for target in missed)
+    return f"What stands in the way, as far as it was measured:\n\n{lines}" if lines else ""
+
+
 def _missed(row: Row) -> str:
     place = row.operation if "n=" in row.operation else f"{row.operation}, n={row.n:,}"
     told = " ".join(filter(None, [_measured(row.measured, row.unit), row.why and f"({row.why})"]))
@@ -270,7 +277,7 @@ def markdown(report: Mapping[str, Any], name: str) -> str:
     """Return all that *report* says. *name* is that of its files: its plots lie beside it."""
     cells: Sequence[Cell] = report["cells"]
     parts = ["# EventLogSession against DaprSession, through the same daprd\n", counted(cells), NOTES]
-    parts += ["## The targets\n", met(found := targets(cells)), "Missed at:\n", misses(found)]
+    parts += ["## The targets\n", met(found := targets(cells)), reasons(found), "Missed at:\n", misses(found)]
     parts += ["## Where the other one wins\n", losses(cells)]
     parts += ["## How they fail\n", failures(cells)]
     parts += _pictures(cells, name)

@@ -19,7 +19,7 @@ from replay import Recorder
 from rig import Rig
 from sampler import Samples, sampled
 from scope import SIZES
-from targets import TARGETS, Row, targets
+from targets import REASONS, TARGETS, Row, targets
 
 from eventlog_session.core import items as codec
 
@@ -352,3 +352,8 @@ async def test_the_profile_names_every_stage(rig: Rig, monkeypatch: pytest.Monke
     assert "## One cold get of 300 items\n\nCalls: GetState (" in text
     assert [sum(1 for stage in one.stages) for one in profiles] == [7, 8]
     assert all(time > 0 for one in profiles for stage, time in one.stages.items() if "carries" not in stage)
+
+
+def test_reasons_are_for_targets_that_there_are() -> None:
+    """Else a target was renamed and its reason is never shown."""
+    assert REASONS.keys() <= {target.text for target in TARGETS}
