@@ -400,7 +400,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "a copy needs nothing of what was trimmed",
-        [("protocol/walk", "if floor <= 1 or", "if True or")],
+        [("protocol/walk", "if floor <= 1 or base == 0", "if True or base == 0")],
         "test_copying.py::test_a_trimmed_log_is_copied_from_its_floor_on",
     ),
     Mutant(

@@ -133,7 +133,7 @@ async def test_a_fork_costs_what_reading_and_writing_it_does(session_id: str) ->
     """Not a commit for each event."""
     counted = CountingStore(MemoryStore())
     log, new = EventLog(MemoryStore(), session_id), EventLog(counted, session_id)
-    await asyncio.gather(*(log.add(orjson.dumps([number, "x" * 300]), 1) for number in range(5_000)))
+    await asyncio.gather(*(log.add(orjson.dumps([[number, "x" * 300]]), 1) for number in range(5_000)))
     await fork(log, new, None, {})
     assert counted.calls["commit"] == 1
     assert counted.trips <= 6
@@ -156,7 +156,7 @@ async def test_a_trimmed_log_is_copied_from_its_floor_on(session_id: str) -> Non
     store = MemoryStore()
     log, new = EventLog(store, session_id, limits=SMALL), EventLog(store, session_id + "-b", limits=SMALL)
     for number in range(40):
-        await log.add(orjson.dumps([number, "x" * (number % 3 * 90)]), 1)
+        await log.add(orjson.dumps([[number, "x" * (number % 3 * 90)]]), 1)
     await log.rewind(5)
     await log.trim(25)
     await log.rewind(30)
@@ -253,30 +253,30 @@ async def broken(change: Any) -> tuple[CountingStore, pytest.ExceptionInfo[Inval
     return store, caught
 
 
-@pytest.mark.parametrize(
-    ("change", "where"),
-    [
-        (lambda _: [], "no event"),
-        (lambda rows: rows[:-1], "cut short"),
-        (lambda rows: rows[:2] + rows[3:], "3"),
-        (lambda rows: rows[:2] + rows[1:], "3"),
-        (lambda rows: [rows[1], rows[0], *rows[2:]], "1"),
-        (lambda rows: [*rows[:3], b'{"cut', *rows[4:]], "line 4"),
-        (lambda rows: [*rows[:3], b"[]", *rows[4:]], "line 4"),
-        (lambda rows: rows[3].update(type="org.example.else"), "line 4"),
-        (lambda rows: rows[3].update(id="short"), "line 4"),
-        (lambda rows: rows[3].update(source="urn:else"), "line 4"),
-        (lambda rows: rows[3].update(subject="another"), "line 4"),
-        (lambda rows: rows[3].update(recordedtime="yesterday"), "line 4"),
-        (lambda rows: rows[3].update(recordedtime="2001-01-01T00:00:00.000000Z"), "4"),
-        (lambda rows: rows[5]["data"].update(pops=9), "6"),
-        (lambda rows: rows[6]["data"].update(base=7), "7"),
-        (lambda rows: rows[6]["data"].update(base=-1), "7"),
-        (lambda rows: rows[3]["data"].update(items={}), "line 4"),
-        (lambda rows: rows[3].pop("sequence"), "line 4"),
-        (lambda rows: rows[3].update(sequence="x"), "line 4"),
-    ],
-)
+BROKEN: dict[str, tuple[Any, str]] = {
+    "nothing": (lambda _: [], "no event"),
+    "the end missing": (lambda rows: rows[:-1], "cut short"),
+    "a line missing": (lambda rows: rows[:2] + rows[3:], "3"),
+    "a line twice": (lambda rows: rows[:2] + rows[1:], "3"),
+    "out of order": (lambda rows: [rows[1], rows[0], *rows[2:]], "1"),
+    "a line cut": (lambda rows: [*rows[:3], b'{"cut', *rows[4:]], "line 4"),
+    "no object": (lambda rows: [*rows[:3], b"[]", *rows[4:]], "line 4"),
+    "another type": (lambda rows: rows[3].update(type="org.example.else"), "line 4"),
+    "another id": (lambda rows: rows[3].update(id="short"), "line 4"),
+    "another source": (lambda rows: rows[3].update(source="urn:else"), "line 4"),
+    "another subject": (lambda rows: rows[3].update(subject="another"), "line 4"),
+    "no time": (lambda rows: rows[3].update(recordedtime="yesterday"), "line 4"),
+    "an earlier time": (lambda rows: rows[3].update(recordedtime="2001-01-01T00:00:00.000000Z"), "4"),
+    "too many pops": (lambda rows: rows[5]["data"].update(pops=9), "6"),
+    "a later base": (lambda rows: rows[6]["data"].update(base=7), "7"),
+    "a base before all": (lambda rows: rows[6]["data"].update(base=-1), "7"),
+    "no items": (lambda rows: rows[3]["data"].update(items={}), "line 4"),
+    "no sequence": (lambda rows: rows[3].pop("sequence") and None, "line 4"),
+    "no number": (lambda rows: rows[3].update(sequence="x"), "line 4"),
+}
+
+
+@pytest.mark.parametrize(("change", "where"), BROKEN.values(), ids=BROKEN)
 async def test_a_file_that_is_no_log_is_refused(change: Any, where: str) -> None:
     """With the line named, and before anything is written."""
     store, caught = await broken(change)

@@ -940,7 +940,7 @@ async def test_opening_again_after_a_close_is_a_fresh_start(url: str, session_id
         assert await session.get_items() == users(*range(number + 1))
         _, log = session._opened or (None, None)
         assert log is not None
-        assert log._store.identity == session._store.identity
+        assert log.store.identity == session._store.identity
         await session.close()
         held.append(session)
 

@@ -1,5 +1,6 @@
 """A session's other moments: points, history, runs, undo, tags, forks, as the Agents SDK's user has them."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from eventlog_session import (
     Limits,
     MemoryStore,
     NoSuchPoint,
+    Point,
     ReadOnlySession,
     SessionExists,
     Store,
@@ -52,7 +54,8 @@ async def test_every_kind_of_point(session: EventLogSession) -> None:
     """A version, a moment, how long ago, a tag; each reads as it did then and refuses to be changed."""
     moment = [change.time async for change in session.history()][1]
     await session.tag("two", at=2)
-    for point in (2, moment, "two"):
+    points: tuple[Point, ...] = (2, moment, "two")
+    for point in points:
         then = session.at(point)
         assert await then.get_items() == [user("q0"), said("a0")]
         assert (await then.read()).version == 2
@@ -98,15 +101,14 @@ async def test_the_past_costs_three_trips_cold_at_most(session_id: str) -> None:
     """Of 20,000 events with one rewind in 20, at any point, however it is named."""
     store = MemoryStore()
     session = EventLogSession(session_id, store=store)
-    import asyncio
-
     for start in range(0, 20_000, 20):
         await asyncio.gather(*(session.add_items([user(f"q{start + number}")]) for number in range(19)))
         await session.rewind(start + 17)
     await session.tag("middle", at=10_000)
     times = {change.version: change.time async for change in session.history(since=9_900, until=10_000)}
     costs: dict[str, int] = {}
-    for number, point in enumerate([1, 19, 500, 7_777, 10_000, 15_001, 19_990, 20_001, times[9_999], "middle"]):
+    points: tuple[Point, ...] = (1, 19, 500, 7_777, 10_000, 15_001, 19_990, 20_001, times[9_999], "middle")
+    for number, point in enumerate(points):
         for limit in (None, 10):
             counted = CountingStore(store)
             cold = EventLogSession(session_id, store=counted, legacy="ignore")
@@ -155,7 +157,7 @@ async def test_runs_by_trace(session_id: str) -> None:
     set_tracing_disabled(False)
     try:
         for number in range(2):
-            agent = Agent(name="desk", model=ScriptedModel([assistant_message(f"a{number}")]))
+            agent = Agent(name="desk", model=ScriptedModel([[assistant_message(f"a{number}")]]))
             with trace("run", trace_id=f"trace_{number:032x}"):
                 await Runner.run(agent, f"q{number}", session=session)
     finally:

@@ -35,6 +35,9 @@ ASKED = {"type": "mcp_approval_request", "id": "m1", "name": "delete", "argument
 ANSWERED = {"type": "mcp_approval_response", "approval_request_id": "m1", "approve": True}
 
 
+KINDS = [user(), said(), *map(call, range(3)), *map(output, range(3))]
+
+
 @pytest.mark.parametrize(
     ("items", "turns", "begin"),
     [

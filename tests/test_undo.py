@@ -67,7 +67,7 @@ def operations() -> st.SearchStrategy[list[Op]]:
     return st.lists(st.builds(Op, kinds, st.integers(0, 99)), max_size=60)
 
 
-async def edited(store: Store, ops: Sequence[Op], limits: Limits) -> None:
+async def edited(store: Store, ops: Sequence[Op], limits: Limits) -> None:  # noqa: C901 a case for each kind
     """Do *ops* to a log and to an editor, and compare after each."""
     log, editor = EventLog(store, "a session", limits=limits), Editor()
     versions = [editor.items]

@@ -62,8 +62,9 @@ async def story(path: Path) -> None:
     log = EventLog.of(store, "support-42")
     call = {"type": "function_call", "name": "look_up", "arguments": '{"id":1881}', "call_id": "call_7f"}
     output = {"type": "function_call_output", "call_id": "call_7f", "output": '{"status":"lost"}'}
-    for run, items in ((0, [user("Where is my order 1881?")]), (0, [call, output]), (0, [said("It was lost. Shall I resend it?")]),
-                       (1, [user("Yes")]), (1, [said("Done: it arrives tomorrow.")])):  # fmt: skip
+    said_so = [user("Where is my order 1881?")], [call, output], [said("It was lost. Shall I resend it?")]
+    went_on = [user("Yes")], [said("Done: it arrives tomorrow.")]
+    for run, items in (*((0, items) for items in said_so), *((1, items) for items in went_on)):
         await log.add(orjson.dumps(items), len(items), extensions={"agentstraceid": RUNS[run]})
     for name in ("old-1", "old-2"):
         entries = [json.dumps(item, separators=(",", ":")) for item in (user("Hello"), said("Hello, you"))]
@@ -88,13 +89,8 @@ def tour() -> str:
 def shown_on_a_terminal(arguments: list[str], directory: Path) -> str:
     """Return what a command prints on a terminal, without colours."""
     leader, follower = pty.openpty()
-    environment = {
-        **os.environ,
-        "EVENTLOG_SESSION_STORE": "sqlite:///support.db",
-        "TERM": "dumb",
-        "COLUMNS": "110",
-        "TZ": "UTC",
-    }
+    shell = {"EVENTLOG_SESSION_STORE": "sqlite:///support.db", "TERM": "dumb", "COLUMNS": "110", "TZ": "UTC"}
+    environment = {**os.environ, **shell, "PYTHONPATH": str(Path(eventlog_session.__file__).parents[1])}
     command = [sys.executable, "-m", "eventlog_session", *arguments]
     child = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, cwd=directory, env=environment)
     os.close(follower)

@@ -52,7 +52,7 @@ def now() -> datetime:
 @click.option("--utc", is_flag=True, help="Times in UTC; so they are in a pipe and as JSON.")
 @outputs
 @click.pass_obj
-def log_(given: str | None, store: str | None, session_id: str, output: str, **wanted: Any) -> None:
+def log_(given: str | None, /, store: str | None, session_id: str, output: str, **wanted: Any) -> None:
     """
     What happened to SESSION, newest first: version, time, kind, change, length, agent run, preview.
 

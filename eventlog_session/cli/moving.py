@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 import click
 
@@ -93,7 +93,7 @@ def import_(given: str | None, file: BinaryIO, session_id: str | None, store: st
 @click.option("--store", metavar="URL", envvar=STORE, help="Where they are to be.")
 @click.pass_obj
 def migrate(
-    given: str | None, session_ids: tuple[str, ...], ids_from: "click.utils.LazyFile | None", from_url: str | None, to: str,
+    given: str | None, session_ids: tuple[str, ...], ids_from: TextIO | None, from_url: str | None, to: str,
     ttl: int | None, store: str | None, *, delete_source: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """

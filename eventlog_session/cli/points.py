@@ -6,7 +6,7 @@ Points as they are typed.
 """
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 import click
 
@@ -45,9 +45,7 @@ def parsed(text: str, now: datetime) -> tuple[Point, str]:
             parts = re.findall(r"([\d.]+)([smhdw])", text)
             moment = now - timedelta(**_summed(parts))
         elif _CLOCK.fullmatch(text):
-            moment = datetime.combine(
-                now.date(), datetime.strptime(text, "%H:%M" + ":%S" * (text.count(":") - 1)).time(), now.tzinfo
-            )
+            moment = datetime.combine(now.date(), time.fromisoformat(text if text[1:2] != ":" else f"0{text}"), now.tzinfo)
         else:
             moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):

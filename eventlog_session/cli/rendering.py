@@ -51,10 +51,8 @@ def parts(item: Any) -> tuple[str, str, str]:
 
 def preview(items: Sequence[Any]) -> str:
     """Return a few words of *items*, the first and, if there are more, the last."""
-    said = [
-        f"{kind}: {text}" if kind not in ("call", "output") else text
-        for kind, text, _ in map(parts, items[:1] + items[1:][-1:])
-    ]
+    shown = [parts(item) for item in (*items[:1], *items[1:][-1:])]
+    said = [text if kind in ("call", "output") else f"{kind}: {text}" for kind, text, _ in shown]
     return clipped(" → ".join(clipped(one, 60) for one in said), 100)
 
 

@@ -9,7 +9,7 @@ nothing.
 
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import InvalidExport
 from ..limits import Limits
@@ -66,7 +66,8 @@ class Copying:
             self._head = self._head._replace(version=version - 1, floor=version, index=(hole,), tail=Run(version, 0))
             self._lengths = array("q", [0]) * version
         before = self._length_before(version, committed, event)
-        made = draft(event, self._keys, self._limits, binary=self._binary)
+        # whether its data lies in parts is a matter of the limits here, not of those where it came from
+        made = draft(replace(event, parts=None), self._keys, self._limits, binary=self._binary)
         head = append(self._head, made, committed, before, remember=self._limits.idempotent_events)
         self._lengths.append(head.length)
         self._ahead.update(made.ahead)
@@ -86,9 +87,9 @@ class Copying:
         if committed < head.updated:
             raise InvalidExport("it was recorded before the one before it")
         base = head.version if event.base is None else event.base
-        if base > head.version or 0 < base < head.floor:
+        if not 0 <= base <= head.version or 0 < base < head.floor:
             raise InvalidExport(f"it starts from version {base}, which is not there")
-        if event.pops > self._lengths[base]:
+        if not 0 <= event.pops <= self._lengths[base]:
             raise InvalidExport(f"it takes {event.pops} items away, and there are fewer")
         return self._lengths[base]
 

@@ -79,7 +79,7 @@ class Walker:
         floor = known.head.floor
         async for recorded in self.events(known, Range(max(1, floor), upto)):
             base = recorded.event.base
-            if floor <= 1 or (recorded.version > floor and (base is None or not 0 < base < floor)):
+            if floor <= 1 or base == 0 or (recorded.version > floor and (base is None or base >= floor)):
                 yield recorded
             else:
                 yield recorded._replace(event=await self._snapshot(known, recorded))

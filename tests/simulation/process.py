@@ -101,7 +101,7 @@ class Process:
             answer = await change(extensions, call.ttl, expected=call.expected)
         call.version = answer.version
         if call.kind == "pop" and answer.version is not None:
-            call.found = [(answer.item, answer.is_text)]
+            call.found = [(answer.item, bool(answer.texts))]
 
     def next_call(self, kind: str, **what: Any) -> Call:
         """Return a call to make now."""
