@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+import eventlog_session
 from eventlog_session import EventLog, SQLiteStore
 from eventlog_session.stores.base import Put
 
