@@ -191,7 +191,7 @@ def test_golden_head_is_read(golden: dict[str, Any], *, binary: bool) -> None:
     assert (head.version, head.length, head.index, head.chain) == (116, 59, REFS, made.chain)
     assert head.tags == {"before é": 99, "now": 113}
     assert head.forked == ("urn:eventlog-session:parent", 7)
-    assert (head.created, head.updated, head.values_expire) == (BEGAN - 9000, BEGAN + 9_000_027, BEGAN // 1_000_000 + 10_800)
+    assert (head.created, head.updated, head.values_expire) == (BEGAN - 9000, BEGAN + 16_000_048, BEGAN // 1_000_000 + 10_800)
     assert (head.floor, head.trash, head.ttl_since, head.erased) == (40, made.trash, 17, ("generationbefore",))
     assert head.remembered("l" * 13) == (99, "l" * 13, "d" * 13)
     assert head.tail.chain == made.tail.chain
