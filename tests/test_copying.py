@@ -262,7 +262,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "a line cut": (lambda rows: [*rows[:3], b'{"cut', *rows[4:]], "line 4"),
     "no object": (lambda rows: [*rows[:3], b"[]", *rows[4:]], "line 4"),
     "another type": (lambda rows: rows[3].update(type="org.example.else"), "line 4"),
-    "another id": (lambda rows: rows[3].update(id="short"), "line 4"),
+    "another id": (lambda rows: rows[3].update(id="short"), "event 4"),
     "another source": (lambda rows: rows[3].update(source="urn:else"), "line 4"),
     "another subject": (lambda rows: rows[3].update(subject="another"), "line 4"),
     "no time": (lambda rows: rows[3].update(recordedtime="yesterday"), "line 4"),
