@@ -284,7 +284,8 @@ class Played:
         self.truth.happened(TAGGED, self._now())
 
     async def _untag(self, act: Act) -> None:
-        name = NAMES[act.pick % len(NAMES)]
+        names = sorted(self.truth.tags) or NAMES
+        name = names[act.pick % len(names)]
         assert await untag(self.log, name, TOLD) == (name in self.truth.tags)
         if self.truth.tags.pop(name, None) is not None:
             self.truth.happened(TAGGED, self._now())

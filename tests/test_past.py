@@ -6,9 +6,10 @@ replacement, pops of many, tags, trimming, deletion of own keys, large events an
 """
 
 import asyncio
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -30,7 +31,7 @@ from eventlog_session.testing import CountingStore
 
 NUMBER = {"memory": 150, "sqlite": 25}
 """Examples; on Dapr's components fewer."""
-ON_DAPR = 6
+ON_DAPR = 16
 EVERYTHING = (
     "add", "join", "pop", "pops", "clear", "rewind", "replace", "replace all", "undo", "redo", "tag", "untag", "keyed", "again",
     "trim", "clock backwards", "several in a commit", "carried", "segments", "merged", "swept", "nodes", "nodes of nodes",
@@ -164,6 +165,95 @@ def test_every_version_and_moment(stores: Stores) -> None:
         asyncio.run(run(scene, pick))
 
     check()
-    print(sorted(seen.items()))
     wanted = dict.fromkeys(EVERYTHING, 1 if stores.number < 20 else 5)
     assert {what: seen[what] for what in wanted if seen[what] < wanted[what]} == {}
+
+
+# ---- which keys there are ----------------------------------------------------------------------------------------------
+
+
+async def swept(played: Played) -> None:
+    """Have everything deleted that nobody needs: a process that comes later catches up with what is left."""
+    log = played.log
+    for start in (0, 1):
+        await log.settle()
+        await log.read()
+        if not start:
+            log._sweeper.start(await log.head())
+    await log.settle()
+
+
+def keys_of(store: Store, log: EventLog) -> set[str]:
+    """Return all keys in an embedded store that are a session's."""
+    if isinstance(store, MemoryStore):
+        every = set(store._values)
+    else:
+        assert isinstance(store, SQLiteStore)
+        with closing(sqlite3.connect(store._path)) as file:
+            every = {str(key) for (key,) in file.execute("SELECT key FROM eventlog_values")}
+    return {key for key in every if log.keys.digest in key}
+
+
+@pytest.mark.parametrize("backend", ["memory", "sqlite"], indirect=True)
+def test_what_is_held_is_what_is_there(stores: Stores) -> None:
+    """To the key, and to the byte but for parts."""
+    seen = Counter[str]()
+
+    async def run(scene: tuple[Limits, list[Act]]) -> None:
+        async with stores.opened() as store:
+            played = await Played(store, f"test-{uuid4().hex}", scene[0], Time(), seen=seen).play(scene[1])
+            await swept(played)
+            held = await played.opened(CountingStore(store)).held()
+            assert sorted(one.key for one in held) == sorted(keys_of(store, played.log))
+            seen.update(one.kind for one in held)
+            for one in held:
+                found = await store.get(one.key)
+                assert found is not None
+                assert one.size == len(found.data) or one.kind == "part"
+
+    @examples(stores.number)
+    @given(scenes())
+    def check(scene: tuple[Limits, list[Act]]) -> None:
+        asyncio.run(run(scene))
+
+    check()
+    assert {kind for kind in ("head", "event", "part", "segment", "node") if seen[kind] < 5} == set()
+
+
+# ---- forks -------------------------------------------------------------------------------------------------------------
+
+
+def test_forks_and_their_parents_know_nothing_of_each_other(stores: Stores) -> None:
+    """Both go on, at the same time and in any order, and so does a fork of the fork; every past of each reads as it did."""
+    seen = Counter[str]()
+
+    async def run(scene: tuple[Limits, list[Act]], others: Limits, later: list[tuple[int, Act]], picks: list[int]) -> None:
+        async with stores.opened() as store:
+            played = await Played(store, f"test-{uuid4().hex}", scene[0], Time(), seen=seen).play(scene[1])
+            elsewhere = store if picks[0] % 2 else MemoryStore()
+            child = await played.forked(elsewhere, played.session_id + "-b", others, picks[0])
+            all_three = [played, child, await child.forked(store, played.session_id + "-c", scene[0], picks[1])]
+            for which, act in later:
+                await all_three[which].do(act)
+            for one, pick in zip(all_three, picks, strict=True):
+                seen["forks of what was trimmed"] += one.truth.floor > 1 and one.truth.forked is not None
+                assert (await one.log.head()).forked == one.truth.forked
+                await everything_past(one, pick)
+            await played.log.erase(0)
+            for one in all_three[1:]:
+                await reads_as_it_did(one, one.opened(CountingStore(one.store)), None, fresh=False)
+                await one.log.settle()
+
+    @examples(max(6, stores.number // 3))
+    @given(
+        scenes(30), limits(), acts(30).flatmap(lambda done: st.tuples(*(st.tuples(st.integers(0, 2), st.just(act)) for act in done))),
+        st.lists(st.integers(0, 999), min_size=3, max_size=3),
+    )  # fmt: skip
+    def check(scene: tuple[Limits, list[Act]], others: Limits, later: list[tuple[int, Act]], picks: list[int]) -> None:
+        asyncio.run(run(scene, others, later, picks))
+
+    check()
+    assert seen["segments"]
+    assert seen["parts"]
+    assert seen["undo"]
+    assert stores.number < 100 or seen["forks of what was trimmed"] > 5
