@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -9,11 +11,13 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model import examples, small_limits
-from staged import Faulty, whole
+from model import damaged, examples, misshapen, small_limits
+from played import Act, Played, acts, limits
+from staged import Faulty, Time, whole
 
 from eventlog_session import (
     EventLog,
+    EventLogSession,
     HistoryTrimmed,
     InvalidExport,
     Limits,
@@ -24,7 +28,7 @@ from eventlog_session import (
     Unavailable,
 )
 from eventlog_session.copying import fork, restore
-from eventlog_session.core.events import to_datetime
+from eventlog_session.core.events import REPLACED, TYPES, to_datetime
 from eventlog_session.exporting import dump, lines, load, recorded, session_of
 from eventlog_session.revising import Told, step, tag
 from eventlog_session.stores.base import Put
@@ -339,3 +343,161 @@ async def test_restore_takes_events_that_follow_only(session_id: str) -> None:
 
     with pytest.raises(InvalidExport, match="event 2"):
         await restore(EventLog(MemoryStore(), session_id), twice())
+
+
+# ---- files that somebody made ------------------------------------------------------------------------------------------
+
+TYPED = [*TYPES.values(), "org.pypi.eventlog-session.items.added.v2"]
+TOLDS = {
+    "undoneversions": ("", "0", "1", "1,", "2,1", "9999", "-1", "1.5", "x", "01", "\u0661", "9" * 5000, "4,3,2,1"),
+    "redorow": ("", ":", "1:0", "1:9", "0:0", "9:0", "x:y", "2", "-1:-1", "3:-1", "1:0:0", "4:1"),
+    "tag": ("", "x" * 65, "x" * 64, "a\nb", "a", "tag 0", "\u0000"),
+    "tagversion": ("", "-", "0", "1", "-1", "9999", "01", "x", "1e3", " 1"),
+    "trimmedbefore": ("", "0", "1", "2", "9999", "x"),
+    "forkedfrom": ("", "x", "urn:eventlog-session:", "urn:eventlog-session:" + "a" * 26, "urn:eventlog-session:" + "A" * 26),
+    "forkedat": ("", "0", "1", "5", "9999", "-1", "x"),
+    "idempotencykey": ("", "k" * 257, "k" * 256, "a\nb", "key"),
+    "traceparent": ("", "x", "\ud7ff" * 100),
+}
+"""What is said of other versions, and absurd things to say."""
+STRANGE: tuple[Any, ...] = (
+    None, True, False, 0, 1, 2, -1, 2**63, 2**64 - 1, 10**12 - 1, 1.5, "", "0", "x", [], {}, [0], [1, 0], [0, 0], [True], [-1],
+    [9], ["x"], {"a": 1},
+)  # fmt: skip
+
+
+@st.composite
+def attacked(draw: st.DrawFn, rows: list[Any]) -> list[Any]:
+    """Return the lines of a file, parsed, with one to three things done to them that somebody may think of."""
+    rows = [{**row, "data": {**row["data"]}} for row in rows]
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, len(rows) - 1))
+        row, other = rows[place], rows[draw(st.integers(0, len(rows) - 1))]
+        how = draw(st.sampled_from(("told", "told", "told", "untold", "type", "data", "data", "id", "any", "move", "shift", "items")))
+        if how == "told":
+            name = draw(st.sampled_from(sorted(TOLDS)))
+            _say(row, name, draw(st.sampled_from(TOLDS[name]) | st.sampled_from(STRANGE)))
+        elif how == "untold":
+            row.pop(draw(st.sampled_from(sorted(TOLDS))), None)
+        elif how == "type":
+            row["type"] = draw(st.sampled_from(TYPED))
+        elif how == "data":
+            name = draw(st.sampled_from(("base", "pops", "items", "text")))
+            data = {**row["data"], name: draw(st.sampled_from(STRANGE) | st.integers(0, len(rows)))}
+            row["data"] = {one: data[one] for one in ("base", "pops", "items", "text") if one in data}
+        elif how == "id":
+            row["id"] = draw(st.sampled_from((other["id"], "A" * 16, "a" * 16, "", list("a" * 16), "a" * 15)))
+        elif how == "any":
+            rows[place] = draw(misshapen(row)) if draw(st.booleans()) else {**row, draw(st.sampled_from(NAMED)): "x"}
+            break
+        elif how == "move":
+            name = draw(st.sampled_from(("sequence", "time", "recordedtime", "subject", "source", "lastsequence", "data", "type")))
+            row[name] = other[name]
+        elif how == "shift":  # as if all before had been trimmed
+            _shift(rows, draw(st.sampled_from((1, 7, 10**6, 10**12 - 100, 10**12, -1))), draw(st.integers(0, 3)))
+        else:
+            row["data"]["items"] = [*draw(st.lists(st.sampled_from(STRANGE), max_size=3)), "{", "nan"]
+            row["data"]["text"] = draw(st.lists(st.integers(-1, 5), max_size=4))
+    return rows
+
+
+NAMED = ("dataref", "datacount", "data_base64", "dataschema", "Upper", "a-b", "", "comexampleother", "dataparts")
+
+
+def _say(row: dict[str, Any], name: str, value: Any) -> None:
+    """Have *name* where an export has such: before the last two."""
+    tail = {one: row.pop(one) for one in ("lastsequence", "data") if one in row}
+    row[name] = value
+    row.update(tail)
+
+
+def _shift(rows: list[Any], by: int, cut: int) -> None:
+    del rows[: min(cut, len(rows) - 1)]
+    rows[0]["data"] = {"base": 0, **rows[0]["data"]}
+    rows[0]["type"] = TYPES[REPLACED]
+    for row in rows:
+        row["sequence"] = f"{int(row['sequence']) + by:012d}"
+        row["lastsequence"] = f"{int(row['lastsequence']) + by:012d}"
+
+
+async def usable(log: EventLog, file: bytes, limits: Limits) -> None:  # noqa: C901 everything there is
+    """Do everything to a log that came from a file, and take no error for an answer but that a version was trimmed."""
+    assert (await log.verify()).sound
+    assert await content(log) == file
+    floor, newest = (await log.head()).floor, await log.version()
+    kept = range(max(floor, newest - 40), newest + 1)
+    session = EventLogSession(log.session_id, store=log.store, limits=limits)
+    for version in kept:
+        everything = (await log.read(None, version)).items
+        assert (await log.read(2, version)).items == everything[-2:]
+        assert len(await log.origins(None, version)) == len(everything)
+        await session.at(version).get_items(3, turns=1)
+    async for one in log.walk(reverse=True):
+        assert await log.version(to_datetime(one.committed)) >= one.version
+    assert len([one async for one in session.history()]) == len([one async for one in session.events()])
+    assert [run async for run in session.runs()]
+    assert {one.kind for one in await log.held()} >= {"head"}
+    child = EventLog(log.store, "child", limits=limits)
+    await fork(log, child, None, {})
+    assert (await child.verify()).sound
+    for name, version in (await log.head()).tags.items():
+        assert 0 <= version <= newest
+        await tag(log, name, None, TOLD)
+    for forward in (False, True, False, False, True, True):
+        for steps in (1, 2, 1):
+            with suppress(HistoryTrimmed):
+                await step(log, steps, TOLD, forward=forward)
+    for version in kept:
+        await log.rewind(version)
+    with suppress(HistoryTrimmed):
+        while await step(log, 3, TOLD) is not None:
+            pass
+    await log.add(b"[1]", 1, key="a key")
+    await log.pop()
+    await log.trim((floor + newest) // 2)
+    await log.clear()
+    await log.settle()
+    assert (await EventLog(log.store, log.session_id, limits=limits).verify()).sound
+
+
+def test_whatever_is_taken_can_be_used() -> None:
+    """A file is refused before anything is written, or what it makes is a log like any other."""
+    seen = Counter[str]()
+
+    async def run(done: list[Act], limits: Limits, others: Limits, data: st.DataObject) -> None:
+        played = await Played(MemoryStore(), "parent", limits, Time(), seen=seen).play(done)
+        if data.draw(st.booleans()):
+            played = await played.forked(MemoryStore(), "parent", limits, 998)
+        file = await content(played.log)
+        rows = data.draw(attacked([orjson.loads(line) for line in file.splitlines()]))
+        try:
+            text = [orjson.dumps(row) + b"\n" for row in rows]
+        except TypeError:  # more than orjson writes
+            return
+        for line in range(len(text)):
+            if not data.draw(st.integers(0, 60)):
+                text[line] = data.draw(damaged(text[line]))
+        store = CountingStore(MemoryStore())
+        log = EventLog(store, "parent", limits=others)
+        try:
+            await load(log, text)
+        except InvalidExport as error:
+            assert store.calls["put_many"] == store.calls["commit"] == 0
+            seen["refused"] += 1
+            reason = str(error.args[0])
+            seen[reason.partition(": ")[2].partition(";")[0][:24] or "line"] += 1
+            return
+        seen["taken"] += 1
+        seen["taken though it was changed"] += b"".join(text) != file
+        seen["taken from a floor on"] += int(rows[0]["sequence"]) > 1
+        if (await log.head()).version:
+            await usable(log, b"".join(text), others)
+
+    @examples(600)
+    @given(acts(14), limits(), limits(), st.data())
+    def check(done: list[Act], limits: Limits, others: Limits, data: st.DataObject) -> None:
+        asyncio.run(run([Act("add"), *done], limits, others, data))
+
+    check()
+    print(sorted(seen.items()))
+    assert min(seen["refused"], seen["taken though it was changed"], seen["taken from a floor on"]) > 20
