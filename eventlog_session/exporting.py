@@ -166,7 +166,7 @@ def _recorded(line: bytes) -> tuple[tuple[str, str, str], Recorded]:
     if len(sequence) != _DIGITS:
         raise ValueError("it has no sequence")
     found = Recorded(int(sequence), from_rfc3339(attributes["recordedtime"]), 0, Event.of_attributes(stored))
-    if _line(source, subject, last, found).rstrip() != line.rstrip():
+    if _line(source, subject, last, found) != line.removesuffix(b"\n") + b"\n":
         raise ValueError("it is written in another way")
     return (source, subject, last), found
 

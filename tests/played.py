@@ -36,7 +36,8 @@ from eventlog_session.core.events import (
 from eventlog_session.core.head import Ref
 from eventlog_session.protocol.lane import Answer, Expected
 from eventlog_session.protocol.walk import Recorded
-from eventlog_session.revising import Told, pop_newest, replace as put_in_place, step, tag, untag
+from eventlog_session.revising import Told, pop_newest, step, tag, untag
+from eventlog_session.revising import replace as put_in_place
 
 TOLD = Told({"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
 NAMES = ("a", "before the refund", "日本", "b")
@@ -131,7 +132,13 @@ class Played:
     """A session in a store, and the truth of it."""
 
     def __init__(
-        self, store: Store, session_id: str, limits: Limits, time: Time, truth: Truth | None = None, seen: Counter[str] | None = None
+        self,
+        store: Store,
+        session_id: str,
+        limits: Limits,
+        time: Time,
+        truth: Truth | None = None,
+        seen: Counter[str] | None = None,
     ) -> None:
         self.store = store
         self.session_id = session_id

@@ -246,11 +246,16 @@ def test_forks_and_their_parents_know_nothing_of_each_other(stores: Stores) -> N
 
     @examples(max(6, stores.number // 3))
     @given(
-        scenes(30), limits(), acts(30).flatmap(lambda done: st.tuples(*(st.tuples(st.integers(0, 2), st.just(act)) for act in done))),
+        scenes(30),
+        limits(),
+        acts(30),
+        st.lists(st.integers(0, 2), min_size=30, max_size=30),
         st.lists(st.integers(0, 999), min_size=3, max_size=3),
-    )  # fmt: skip
-    def check(scene: tuple[Limits, list[Act]], others: Limits, later: list[tuple[int, Act]], picks: list[int]) -> None:
-        asyncio.run(run(scene, others, later, picks))
+    )
+    def check(
+        scene: tuple[Limits, list[Act]], others: Limits, later: list[Act], whose: list[int], picks: list[int]
+    ) -> None:  # fmt: skip
+        asyncio.run(run(scene, others, list(zip(whose, later, strict=True)), picks))
 
     check()
     assert seen["segments"]

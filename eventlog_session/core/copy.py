@@ -75,7 +75,9 @@ class Copying:
     def done(self, *, ttl: int | None = None, takes_over: bool = False) -> Copy:
         """Return the log, expiring *ttl* seconds after its last event."""
         head = self._head._replace(ttl=ttl, swept=self._head.tail.first - 1)
-        return Copy(head, self._ahead, self._own, takes_over)
+        own = list(self._own.items())
+        early = len(own) - self._limits.commit_events  # as many as go into one commit go with the head
+        return Copy(head, self._ahead | dict(own[: max(0, early)]), dict(own[max(0, early) :]), takes_over)
 
     def _sealed(self, head: Head) -> Head:
         sealed = seal(head, self._keys, self._limits, binary=self._binary)
