@@ -76,8 +76,9 @@ async def load(
     """
     Make a session what the lines of *file* say, all or nothing, and return the version that it stands at.
 
-    It need not have the id that was exported. A *dry_run* checks everything and writes nothing. Raises InvalidExport, naming
-    the line, before anything is written; SessionExists when there is a session already.
+    It need not have the id that was exported. The lines must be as `lines` wrote them, to the letter. A *dry_run* checks
+    everything and writes nothing. Raises InvalidExport, naming the line or the event that is wrong, before anything is
+    written; SessionExists when there is a session already.
     """
 
     async def events() -> AsyncIterator[Recorded]:
@@ -159,12 +160,13 @@ def _recorded(line: bytes) -> tuple[tuple[str, str, str], Recorded]:
     passed over, and nothing can be written in two ways.
     """
     attributes = orjson.loads(line)
-    source, subject, last, sequence = its = [attributes[name] for name in ("source", "subject", "lastsequence", "sequence")]
-    if {type(one) for one in its} != {str} or not is_source(source) or last != f"{int(last):0{_DIGITS}d}":
-        raise ValueError("it is of no session's log")
+    its = [attributes[name] for name in ("source", "subject", "lastsequence", "sequence")]
+    if {type(one) for one in its} != {str}:
+        raise TypeError("it is of other types")
+    source, subject, last, sequence = its
+    if not is_source(source) or len(sequence) != _DIGITS or last != f"{int(last):0{_DIGITS}d}":
+        raise ValueError("it is of no log")
     stored = {name: value for name, value in attributes.items() if name not in _OURS}
-    if len(sequence) != _DIGITS:
-        raise ValueError("it has no sequence")
     found = Recorded(int(sequence), from_rfc3339(attributes["recordedtime"]), 0, Event.of_attributes(stored))
     if _line(source, subject, last, found) != line.removesuffix(b"\n") + b"\n":
         raise ValueError("it is written in another way")

@@ -29,7 +29,7 @@ from eventlog_session import (
     Unavailable,
 )
 from eventlog_session.copying import fork, restore
-from eventlog_session.core.events import REPLACED, TYPES, to_datetime
+from eventlog_session.core.events import ADOPTED, CLEARED, POPPED, REPLACED, REWOUND, TYPES, to_datetime
 from eventlog_session.core.items import encode
 from eventlog_session.exporting import dump, lines, load, recorded, session_of
 from eventlog_session.revising import Told, step, tag
@@ -287,6 +287,122 @@ async def test_a_file_that_is_no_log_is_refused(change: Any, where: str) -> None
     """With the line named, and before anything is written."""
     store, caught = await broken(change)
     assert where in str(caught.value)
+    assert store.calls["put_many"] == store.calls["commit"] == 0
+
+
+MEANT: dict[str, tuple[int, Any, str]] = {
+    "a type that does something else": (2, lambda row: row.update(type=TYPES[CLEARED]), "does not do"),
+    "an adoption later on": (2, lambda row: row.update(type=TYPES[ADOPTED]), "does not do"),
+    "a pop of nothing": (2, lambda row: row.update(type=TYPES[POPPED], data={}), "does not do"),
+    "a rewind from no version": (2, lambda row: row.update(type=TYPES[REWOUND], data={}), "does not do"),
+    "an undo that adds": (5, lambda row: row.update(data={"base": 1, "items": [1]}), "does not do"),
+    "a tag that adds": (7, lambda row: row.update(data={"items": [1]}), "does not do"),
+    "the id of another": (2, lambda row: row.update(id="aeaqcaibaeaqcaib"), "its id"),
+    "an id of other letters": (2, lambda row: row.update(id="A" * 16), "its id"),
+    "an id that is a list": (2, lambda row: row.update(id=["a"] * 16), "its id"),
+    "no text there": (2, lambda row: row["data"].update(text=[1]), "no text"),
+    "a text that is none": (2, lambda row: row["data"].update(text=[0]), "no text"),
+    "a text before all": (2, lambda row: row.update(data={"items": ["x"], "text": [-1]}), "no text"),
+    "a text by a truth": (2, lambda row: row.update(data={"items": ["x", "y"], "text": [True]}), "no text"),
+    "texts out of order": (2, lambda row: row.update(data={"items": ["x", "y"], "text": [1, 0]}), "out of order"),
+    "a text twice": (2, lambda row: row.update(data={"items": ["x", "y"], "text": [0, 0]}), "out of order"),
+    "an idempotency key of nothing": (2, lambda row: _say(row, "idempotencykey", ""), "idempotency key"),
+    "a key too long": (2, lambda row: _say(row, "idempotencykey", "k" * 257), "idempotency key"),
+    "an attribute of another type": (2, lambda row: _say(row, "traceparent", 1), "attribute"),
+    "an attribute of another name": (2, lambda row: _say(row, "Trace", "x"), "attribute"),
+    "an attribute of CloudEvents": (2, lambda row: _say(row, "dataschema", ""), "attribute"),
+    "an undo of nothing said": (5, lambda row: row.pop("undoneversions"), "not so"),
+    "an undo of what is later": (5, lambda row: row.update(undoneversions="5"), "not before"),
+    "an undo of nothing": (5, lambda row: row.update(undoneversions=""), "not before"),
+    "an undo of version 0": (5, lambda row: row.update(undoneversions="4,0"), "not before"),
+    "an undo by other digits": (5, lambda row: row.update(undoneversions="\u0664"), "not before"),
+    "an undo by more digits": (5, lambda row: row.update(undoneversions="04,3"), "not before"),
+    "an undo of thousands of digits": (5, lambda row: row.update(undoneversions="9" * 5000), "not before"),
+    "a redo of no undo": (6, lambda row: row.update(redorow="4:0"), "not so"),
+    "a redo of what is not in it": (6, lambda row: row.update(redorow="5:2"), "not so"),
+    "a redo before all": (6, lambda row: row.update(redorow="5:-1"), "not so"),
+    "a redo of nothing": (6, lambda row: row.update(redorow=""), "not so"),
+    "a tag without a name": (7, lambda row: row.pop("tag"), "not so"),
+    "a tag's name too long": (7, lambda row: row.update(tag="x" * 65), "not so"),
+    "a tag's name on two lines": (7, lambda row: row.update(tag="a\nb"), "not so"),
+    "a tag of what is later": (7, lambda row: row.update(tagversion="7"), "not so"),
+    "a tag of what is no version": (7, lambda row: row.update(tagversion="x"), "not so"),
+    "a trim of what is there": (8, lambda row: row.update(trimmedbefore="2"), "not so"),
+    "a trim of nothing said": (8, lambda row: row.pop("trimmedbefore"), "not so"),
+    "a fork of nothing": (9, lambda row: row.update(forkedfrom="urn:eventlog-session:"), "not so"),
+    "a fork at another version": (9, lambda row: row.update(forkedat="7"), "not so"),
+    "a fork that says nothing": (9, lambda row: row.pop("forkedat"), "not so"),
+}
+
+
+@pytest.mark.parametrize(("number", "change", "why"), MEANT.values(), ids=MEANT)
+async def test_an_event_that_means_nothing_is_refused(number: int, change: Any, why: str) -> None:
+    """Event by event, with what is wrong with it, before anything is written."""
+    log, new = EventLog(MemoryStore(), "s"), EventLog(MemoryStore(), "s")
+    for item in range(4):
+        await log.add(orjson.dumps([item]), 1)
+    await step(log, 2, TOLD)
+    await step(log, 1, TOLD, forward=True)
+    await tag(log, "a", 1, TOLD)
+    await log.trim(1)
+    await fork(log, new, None, {})
+    rows = [orjson.loads(line) for line in (await content(new)).splitlines()]
+    rows[0]["id"] = "aeaqcaibaeaqcaib"
+    await load(EventLog(MemoryStore(), "s"), map(orjson.dumps, rows))
+    change(rows[number - 1])
+    store = CountingStore(MemoryStore())
+    with pytest.raises(InvalidExport, match=f"^event {number} of the file: .*{why}"):
+        await load(EventLog(store, "s"), map(orjson.dumps, rows))
+    assert store.calls["put_many"] == store.calls["commit"] == 0
+
+
+async def test_more_tags_than_there_is_room_for(session_id: str) -> None:
+    """They would all be in the head."""
+    log = EventLog(MemoryStore(), session_id)
+    await log.add(b"[1]", 1)
+    for number in range(4):
+        await tag(log, f"t{number}", None, TOLD)
+    file = (await content(log)).splitlines()
+    await load(EventLog(MemoryStore(), session_id, limits=Limits(tags=4)), file)
+    with pytest.raises(InvalidExport, match="event 5 of the file: it is one tag more than the 3"):
+        await load(EventLog(MemoryStore(), session_id, limits=Limits(tags=3)), file)
+
+
+WRITTEN: dict[str, Any] = {
+    "spaces": lambda line: line.replace(b'":"', b'": "', 1),
+    "a space at the end": lambda line: line + b" ",
+    "a line's other end": lambda line: line + b"\r\n",
+    "another order": lambda line: orjson.dumps(orjson.loads(line), option=orjson.OPT_SORT_KEYS),
+    "an attribute twice": lambda line: line.replace(b'"data":', b'"data":{},"data":'),
+    "data elsewhere": lambda line: line.replace(b'"data":', b'"dataref":"x","dataparts":1,"datadigest":"x","data":'),
+    "a count of its own": lambda line: line.replace(b'"data":', b'"datacount":7,"data":'),
+    "a number with a fraction": lambda line: line.replace(b"[3]", b"[3.00]"),
+    "a number that is too large": lambda line: line.replace(b"[3]", b"[36893488147419103232]"),
+    "a time of another zone": lambda line: line.replace(b'Z"', b'+00:00"', 1),
+    "more in its data": lambda line: line.replace(b'"items"', b'"more":1,"items"'),
+    "pops of 0": lambda line: line.replace(b'"items"', b'"pops":0,"items"'),
+    "a sequence of more digits": lambda line: line.replace(b'"sequence":"', b'"sequence":"0'),
+    "a sequence that is a number": lambda line: line.replace(b'"sequence":"000000000004"', b'"sequence":4'),
+    "a last sequence that is a number": lambda line: line.replace(b'"lastsequence":"000000000007"', b'"lastsequence":7'),
+    "a subject that is a number": lambda line: line.replace(b'"s"', b"7"),
+}
+
+
+@pytest.mark.parametrize("change", WRITTEN.values(), ids=WRITTEN)
+async def test_a_line_that_is_written_in_another_way_is_refused(change: Any) -> None:
+    """To the letter: what was changed by whatever program is not what was exported."""
+    changed: list[bool] = []
+
+    def change_line(rows: list[Any]) -> list[bytes]:
+        text = [orjson.dumps(row) for row in rows]
+        there = text[3]
+        text[3] = change(there)
+        changed.append(text[3] != there)
+        return text
+
+    store, caught = await broken(change_line)
+    assert changed == [True]
+    assert "line 4 is not as it was exported" in str(caught.value)
     assert store.calls["put_many"] == store.calls["commit"] == 0
 
 
