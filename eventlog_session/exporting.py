@@ -8,14 +8,14 @@ file that was cut short is no whole log). The only importer of `cloudevents`, an
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import quote, unquote
 
 import orjson
 
 from .copying import Progress, restore
-from .core.events import SOURCE_PREFIX, TYPES, Event, from_rfc3339, to_datetime, to_rfc3339
-from .core.keys import ID_LENGTH, Keys
+from .core.events import TYPES, Event, from_rfc3339, to_datetime, to_rfc3339
+from .core.keys import Keys, is_source
 from .errors import CorruptLog, InvalidExport
 from .log import EventLog
 from .points import Point
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _OURS = ("sequence", "recordedtime", "subject", "partitionkey", "lastsequence")
 """Attributes of an exported event that are none of the stored one."""
+_DIGITS: Final = 12
+"""Of a sequence, so that it sorts as a string."""
 
 
 async def export(
@@ -54,10 +56,9 @@ async def lines(log: EventLog, until: Point | None = None) -> AsyncIterator[byte
     Raises NoSuchPoint.
     """
     known, last = await log.located(until)
-    async for recorded in log.standing_alone(known, last):
-        attributes = {**_attributes(log, recorded), "lastsequence": f"{last:012d}"}
-        attributes["data"] = orjson.Fragment(recorded.event.data())
-        yield orjson.dumps(attributes) + b"\n"
+    subject = _printable(log.session_id)
+    async for one in log.standing_alone(known, last):
+        yield _line(log.keys.source, subject, f"{last:0{_DIGITS}d}", one)
 
 
 async def dump(source: "EventLogSession | EventLog", file: BinaryIO, until: Point | None = None) -> int:
@@ -75,8 +76,9 @@ async def load(
     """
     Make a session what the lines of *file* say, all or nothing, and return the version that it stands at.
 
-    It need not have the id that was exported. A *dry_run* checks everything and writes nothing. Raises InvalidExport, naming
-    the line, before anything is written; SessionExists when there is a session already.
+    It need not have the id that was exported. The lines must be as `lines` wrote them, to the letter. A *dry_run* checks
+    everything and writes nothing. Raises InvalidExport, naming the line or the event that is wrong, before anything is
+    written; SessionExists when there is a session already.
     """
 
     async def events() -> AsyncIterator[Recorded]:
@@ -97,19 +99,17 @@ def recorded(lines: Iterable[bytes]) -> Iterator[Recorded]:
     version = 0
     for number, line in enumerate(lines, 1):
         try:
-            attributes = orjson.loads(line)
-            found = _recorded(attributes)
-            its = tuple(attributes[name] for name in ("source", "subject", "lastsequence"))
+            its, found = _recorded(line)
         except (ValueError, KeyError, TypeError, AttributeError, CorruptLog) as error:
-            raise InvalidExport(f"line {number} is no exported event; export it anew") from error
+            raise InvalidExport(f"line {number} is not as it was exported; export it anew") from error
         if of and its != of:
             raise InvalidExport(f"line {number} is of another export than the lines before it")
         of, version = its, found.version
         yield found
     if not of:
         raise InvalidExport("there is no event in it")
-    if f"{version:012d}" != of[2]:
-        raise InvalidExport(f"it was cut short: its last line is event {version}, not {of[2].lstrip('0')}")
+    if version != int(of[2]):
+        raise InvalidExport(f"it was cut short: its last line is event {version}, not {int(of[2])}")
 
 
 def session_of(line: bytes) -> str:
@@ -126,31 +126,51 @@ def session_of(line: bytes) -> str:
 
 
 def _attributes(log: EventLog, recorded: Recorded) -> dict[str, Any]:
+    return _told(log.keys.source, _printable(log.session_id), recorded)
+
+
+def _told(source: str, subject: str, recorded: Recorded) -> dict[str, Any]:
     event = recorded.event
-    subject = _printable(log.session_id)
     return {
         "specversion": "1.0",
         "id": event.id,
-        "source": log.keys.source,
+        "source": source,
         "type": TYPES[event.kind],
         "time": to_rfc3339(event.time),
         "datacontenttype": "application/json",
         "subject": subject,
         "partitionkey": subject,
-        "sequence": f"{recorded.version:012d}",
+        "sequence": f"{recorded.version:0{_DIGITS}d}",
         "recordedtime": to_rfc3339(recorded.committed),
         **event.extensions,
     }
 
 
-def _recorded(attributes: dict[str, Any]) -> Recorded:
-    """Return what `_attributes` gave *attributes* for."""
-    version, committed = int(attributes["sequence"]), from_rfc3339(attributes["recordedtime"])
+def _line(source: str, subject: str, last: str, recorded: Recorded) -> bytes:
+    attributes = {**_told(source, subject, recorded), "lastsequence": last}
+    attributes["data"] = orjson.Fragment(recorded.event.data())
+    return orjson.dumps(attributes) + b"\n"
+
+
+def _recorded(line: bytes) -> tuple[tuple[str, str, str], Recorded]:
+    """
+    Return what `_line` made *line* of: which log's it is, and the event.
+
+    Raises whatever comes first for anything else: made again, the line must be the same to the letter. So no attribute is
+    passed over, and nothing can be written in two ways.
+    """
+    attributes = orjson.loads(line)
+    its = [attributes[name] for name in ("source", "subject", "lastsequence", "sequence")]
+    if {type(one) for one in its} != {str}:
+        raise TypeError("it is of other types")
+    source, subject, last, sequence = its
+    if not is_source(source) or len(sequence) != _DIGITS or last != f"{int(last):0{_DIGITS}d}":
+        raise ValueError("it is of no log")
     stored = {name: value for name, value in attributes.items() if name not in _OURS}
-    event = Event.of(orjson.dumps([stored]))
-    if len(event.id) != ID_LENGTH or not attributes["source"].startswith(SOURCE_PREFIX):
-        raise ValueError("its id or source is not ours")
-    return Recorded(version, committed, 0, event)
+    found = Recorded(int(sequence), from_rfc3339(attributes["recordedtime"]), 0, Event.of_attributes(stored))
+    if _line(source, subject, last, found) != line.removesuffix(b"\n") + b"\n":
+        raise ValueError("it is written in another way")
+    return (source, subject, last), found
 
 
 def _printable(session_id: str) -> str:

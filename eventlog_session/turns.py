@@ -35,17 +35,21 @@ def _asks(item: Any) -> str | None:
     """Return what the output or the answer to *item* will refer to; None if there is none to come."""
     kind = _kind(item)
     if kind == "mcp_approval_request":
-        return item.get("id")  # type: ignore[no-any-return]
-    return item.get("call_id") if kind.endswith("_call") else None
+        return _string(item.get("id"))
+    return _string(item.get("call_id")) if kind.endswith("_call") else None
 
 
 def _answers(item: Any) -> str | None:
     """Return what *item* refers to; None if it answers nothing."""
     kind = _kind(item)
     if kind == "mcp_approval_response":
-        return item.get("approval_request_id")  # type: ignore[no-any-return]
-    return item.get("call_id") if kind.endswith("_output") else None
+        return _string(item.get("approval_request_id"))
+    return _string(item.get("call_id")) if kind.endswith("_output") else None
 
 
 def _kind(item: Any) -> str:
     return str(item.get("type", "")) if isinstance(item, dict) else ""
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) else None  # an item may be any JSON

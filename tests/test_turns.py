@@ -98,3 +98,17 @@ async def test_a_session_gives_an_agent_whole_turns(session_id: str) -> None:
             EventLogSession(session_id, store=store, turns=wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not both"):
         await session.get_items(1, turns=1)
+
+
+@pytest.mark.parametrize("strange", [[], {}, 7, None, ["a"]])
+def test_items_may_be_any_json(strange: Any) -> None:
+    """A call whose id is no string is answered by nothing."""
+    items = [
+        {"role": "user", "content": "a"},
+        {"type": "function_call", "call_id": strange},
+        {"type": "mcp_approval_request", "id": strange},
+        {"role": "user", "content": "b"},
+        {"type": "function_call_output", "call_id": strange},
+        {"type": "mcp_approval_response", "approval_request_id": strange},
+    ]
+    assert beginning(items, 1, whole=True) == 3

@@ -7,12 +7,11 @@ written ahead under the new session's keys, and named by no head, so harmless; t
 nothing.
 """
 
-from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ..errors import InvalidExport
 from ..limits import Limits
+from .admission import Admission
 from .advance import append, seal
 from .draft import draft
 from .events import Event
@@ -44,7 +43,7 @@ class Copying:
         self._limits = limits
         self._binary = binary
         self._head = Head.absent(session_id)
-        self._lengths = array("q", [0])
+        self._admission = Admission(limits)
         self._ahead: dict[str, bytes] = {}
         self._own: dict[str, bytes] = {}
         self._runs: dict[str, Run] = {}
@@ -64,12 +63,11 @@ class Copying:
         if version > 1 and not self.version:
             hole = Ref("", 0, 1, version - 1, 0, committed, committed, None, 0, 0, 0)
             self._head = self._head._replace(version=version - 1, floor=version, index=(hole,), tail=Run(version, 0))
-            self._lengths = array("q", [0]) * version
-        before = self._length_before(version, committed, event)
+            self._admission.begin(version)
+        before = self._admission.admit(self._head, version, committed, event)
         # whether its data lies in parts is a matter of the limits here, not of those where it came from
         made = draft(replace(event, parts=None), self._keys, self._limits, binary=self._binary)
         head = append(self._head, made, committed, before, remember=self._limits.idempotent_events)
-        self._lengths.append(head.length)
         self._ahead.update(made.ahead)
         (self._ahead if made.far else self._own)[self._keys.event(event.id)] = made.value
         self._head = self._sealed(head)
@@ -77,21 +75,9 @@ class Copying:
     def done(self, *, ttl: int | None = None, takes_over: bool = False) -> Copy:
         """Return the log, expiring *ttl* seconds after its last event."""
         head = self._head._replace(ttl=ttl, swept=self._head.tail.first - 1)
-        return Copy(head, self._ahead, self._own, takes_over)
-
-    def _length_before(self, version: int, committed: int, event: Event) -> int:
-        """Return the length of the history that *event* starts from. Raises InvalidExport when it does not follow."""
-        head = self._head
-        if version != head.version + 1:
-            raise InvalidExport(f"it makes version {version}, after version {head.version}")
-        if committed < head.updated:
-            raise InvalidExport("it was recorded before the one before it")
-        base = head.version if event.base is None else event.base
-        if not 0 <= base <= head.version or 0 < base < head.floor:
-            raise InvalidExport(f"it starts from version {base}, which is not there")
-        if not 0 <= event.pops <= self._lengths[base]:
-            raise InvalidExport(f"it takes {event.pops} items away, and there are fewer")
-        return self._lengths[base]
+        own = list(self._own.items())
+        early = len(own) - self._limits.commit_events  # as many as go into one commit go with the head
+        return Copy(head, self._ahead | dict(own[: max(0, early)]), dict(own[max(0, early) :]), takes_over)
 
     def _sealed(self, head: Head) -> Head:
         sealed = seal(head, self._keys, self._limits, binary=self._binary)

@@ -155,6 +155,14 @@ class Event:
         """
         try:
             (attributes,) = orjson.loads(value)
+        except (ValueError, TypeError) as error:
+            raise CorruptLog("not a stored event") from error
+        return cls.of_attributes(attributes)
+
+    @classmethod
+    def of_attributes(cls, attributes: Any) -> "Event":
+        """Return the event with these *attributes*, ``data`` among them. Raises as `of` does."""
+        try:
             kind = _KINDS.get(attributes["type"])
             if kind is None:
                 raise UnsupportedFormat(f"event type {attributes['type']!r} is newer than this release; upgrade it")

@@ -1,9 +1,9 @@
 """Which of the store's keys a session has: for backups, audits, and whoever looks into the store itself."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..core.keys import Keys
-from ..core.plan import Far
 from ..core.run import Run
 from ..stores.base import Store
 from .adoption import legacy_keys
@@ -28,15 +28,14 @@ async def inventory(session_id: str, keys: Keys, store: Store, reader: Reader, k
     for run in known.head.runs():
         own = [keys.event(run.id_of(version)) for version in range(max(run.first, known.head.swept + 1), run.last + 1)]
         far = {keys.event(one.name) for one in far_of(run)}
-        found = await store.get_many([key for key in own if key not in far])  # some may be deleted already
-        held += (Held(key, "event", len(found[key])) for key in own if key in found)
-        held += _far(run, keys)
+        held += await _found([key for key in own if key not in far], store)  # some may be deleted already
+        held += await _far(run, keys, store)
     refs = await reader.tree(known.head.index)
     held += (Held(keys.node(ref.name), "node", ref.size) for ref in refs if ref.level)
     for ref in (ref for ref in refs if not ref.level):
         held.append(Held(keys.segment(ref.name), "segment", ref.size))
         for run in await reader.runs([ref]):
-            held += _far(run, keys)
+            held += await _far(run, keys, store)
     for key, kind in ((keys.adopted, "adopted"), *((key, "DaprSession") for key in legacy_keys(session_id))):
         value = await store.get(key)
         if value is not None:
@@ -44,13 +43,16 @@ async def inventory(session_id: str, keys: Keys, store: Store, reader: Reader, k
     return held
 
 
-def _far(run: Run, keys: Keys) -> list[Held]:
+async def _far(run: Run, keys: Keys, store: Store) -> list[Held]:
     """Return the keys of *run*'s large events."""
-    return [one for far in far_of(run) for one in _keys_of(far, keys)]
+    far = far_of(run)
+    held = [Held(keys.event(one.name), "event", one.size) for one in far if not one.parts]
+    for one in far:
+        held += (Held(keys.part(one.name, number), "part", one.size // one.parts) for number in range(one.parts))
+    return held + await _found([keys.event(one.name) for one in far if one.parts], store)  # which no reader needs
 
 
-def _keys_of(far: Far, keys: Keys) -> list[Held]:
-    if not far.parts:
-        return [Held(keys.event(far.name), "event", far.size)]
-    size = far.size // far.parts
-    return [Held(keys.part(far.name, number), "part", size) for number in range(far.parts)]
+async def _found(keys: Sequence[str], store: Store) -> list[Held]:
+    """Return those of the events' *keys* under which there is something."""
+    found = await store.get_many(keys) if keys else {}
+    return [Held(key, "event", len(found[key])) for key in keys if key in found]

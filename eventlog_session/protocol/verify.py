@@ -8,6 +8,7 @@ A reader checks what it reads; this reads everything, so it finds damage before 
 """
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -158,8 +159,10 @@ class _Walk:
         self._time = 0
         self._chain: str | None = ""
         """None where it can't be known: after what is missing or was trimmed."""
-        self._lengths = array("q", [0])
-        """After each version; -1 where it can't be known."""
+        self._stretches = [0]
+        """The versions before those without a gap between them, of which there may be many that were trimmed."""
+        self._lengths = [array("q", [0])]
+        """After each version of each stretch, from the one before it on."""
 
     def begin(self, run: Run, key: str) -> None:
         """Go on with *run*."""
@@ -167,28 +170,34 @@ class _Walk:
         if gap:
             self._chain = None
             self.found.trimmed += gap if run.first <= self.head.floor else 0
+            self._stretches.append(run.first - 1)
+            self._lengths.append(array("q", [run.length_before]))
         if self._chain is not None and self._chain != run.chain:
             self.found.altered[key] = f"version {run.first} does not follow by the hash chain from the one before it"
         self._chain = run.chain
-        self._lengths.extend([-1] * gap)
-        self._lengths[-1] = run.length_before if gap else self._lengths[-1]
-        if self._lengths[-1] != run.length_before:
+        if self._lengths[-1][-1] != run.length_before:
             self.found.altered[key] = f"the length before version {run.first} is not the one after the event before it"
-        self._lengths.extend(run.lengths())
+        self._lengths[-1].extend(run.lengths())
         self._version = run.last
 
     def event(self, version: int, committed: int, event: Event, value: bytes, key: str) -> None:
         """Go on with one event, stored as *value*."""
         self.found.events += 1
         self.found.items += event.count
-        before = self._lengths[version - 1 if event.base is None else event.base]
-        if before >= 0 and before - event.pops + event.count != self._lengths[version]:
+        before = self._length_at(version - 1 if event.base is None else event.base)
+        if before is not None and before - event.pops + event.count != self._length_at(version):
             self.found.altered[key] = f"the length at version {version} is not what its events leave"
         if committed < self._time:
             self.found.altered[key] = f"version {version} was committed before the one before it"
         self._time = committed
         if self._chain is not None:
             self._chain = link(self._chain, value)
+
+    def _length_at(self, version: int) -> int | None:
+        """Return the length of the history at *version*; None where it can't be known."""
+        place = bisect_right(self._stretches, version) - 1
+        lengths, at = self._lengths[place], version - self._stretches[place]
+        return lengths[at] if at < len(lengths) else None
 
     def lost(self) -> None:
         """Go on after an event whose bytes can't be known."""
