@@ -1,7 +1,7 @@
 """What a session can do beyond the Agents SDK's protocol since its log keeps every state that it ever had."""
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Self
@@ -226,24 +226,28 @@ class TimeTravel(SessionABC):
     async def _get_compaction_snapshot(
         self, limit: int, *, prune_prefix: "Callable[[TResponseInputItem], bool] | None" = None
     ) -> "_CompactionSnapshot | None":
-        """Return the newest *limit* items with a way to replace the end of them, if nobody was first."""
-        if self._has_own_items():
-            return None
-        log = await self._log()
-        with self._gate.inside():
-            return await compaction.snapshot(self, log, limit, prune_prefix)
+        """Return the newest *limit* items with a way to replace the end of them, if it is still the end then."""
+        return None if self._has_own_items() else await compaction.snapshot(self, limit, prune_prefix)
+
+    @property
+    def _read_compaction_items(self) -> "Callable[[int | None], Awaitable[tuple[list[TResponseInputItem], bool]]] | None":
+        """What a compaction reads with, which tells later what it summed up; and what another process added is seen by it."""
+        return None if self._has_own_items() else self._to_be_summed_up
+
+    async def _to_be_summed_up(self, limit: int | None) -> "tuple[list[TResponseInputItem], bool]":
+        """Return what `get_items` does, and whether it is known to be all."""
+        view = await self._view(limit, None)
+        compaction.was_read(view)
+        return view.items, limit is not None and len(view.items) < limit
 
     async def _atomic_replace_items(self, items: "list[TResponseInputItem]") -> bool:
-        """Put *items* in the place of the whole history, by one event. False for a subclass that keeps items its own way."""
+        """Put *items* in the place of what the compaction read, by one event. False for a subclass with its own way."""
         if self._has_own_items():
             return False
         log = await self._log()
         with self._gate.inside():
-            head = await log.head()
-            data, text = await self._encode(items)
-            told = self._told(None, Expected(head.version, head.generation))
-            await revising.replace(log, None, data, len(items), text, told)
-            return True
+            await compaction.replace_all(self, log, items)
+        return True
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
