@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, NoReturn
 
 from agents.memory.session import SessionABC
+from agents.memory.session_settings import SessionSettings
 
 from .errors import ReadOnlySession
 from .given import SessionView
@@ -29,11 +30,11 @@ class PastSession(SessionABC):
 
     async def get_items(self, limit: int | None = None, *, turns: int | None = None) -> "list[TResponseInputItem]":
         """Return the newest items as of the point, oldest first; as `EventLogSession.get_items` does of now."""
-        return (await self._session._view(limit, self._point, turns)).items
+        return (await self.read(limit, turns=turns)).items
 
     async def read(self, limit: int | None = None, *, turns: int | None = None) -> SessionView:
         """Return the items as of the point together with the version they stand at."""
-        return await self._session._view(limit, self._point, turns)
+        return await self._session._view(limit, self._point, turns, self.session_settings or SessionSettings())
 
     async def add_items(self, items: "list[TResponseInputItem]") -> None:  # noqa: ARG002 the protocol's
         """Raise ReadOnlySession."""

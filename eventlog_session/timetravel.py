@@ -7,6 +7,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Self
 
 from agents.memory.session import SessionABC
+from agents.memory.session_settings import SessionSettings
 
 from . import compaction, copying, revising
 from .gate import Gate
@@ -110,7 +111,8 @@ class TimeTravel(SessionABC):
             difference = await session.diff(timedelta(minutes=5))
             print(difference.common, difference.removed, difference.added)
         """
-        before, after = await self._view(None, checked(a)), await self._view(None, _point(b))
+        points = checked(a), _point(b)
+        before, after = [await self._view(None, point, settings=SessionSettings()) for point in points]
         pairs = zip(before.items, after.items, strict=False)
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         return Difference(before.version, after.version, common, before.items[common:], after.items[common:])
@@ -271,7 +273,9 @@ class TimeTravel(SessionABC):
     def _sibling(self, session_id: str, store: Store | None) -> Self: ...
 
     @abstractmethod
-    async def _view(self, limit: int | None, point: Point | None, turns: int | None = None) -> SessionView: ...
+    async def _view(
+        self, limit: int | None, point: Point | None, turns: int | None = None, settings: SessionSettings | None = None
+    ) -> SessionView: ...
 
     @abstractmethod
     async def _encode(self, items: Sequence[Any]) -> tuple[bytes, tuple[int, ...]]: ...
