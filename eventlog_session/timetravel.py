@@ -92,6 +92,8 @@ class TimeTravel(SessionABC):
         """
         Yield the agent runs after *since* up to *until*, oldest first: by the Agents SDK's traces, else by user turns.
 
+        Those that went on at the same time overlap: before one is not before the other then.
+
         ::
 
             async for run in session.runs():
