@@ -19,7 +19,8 @@ class PastSession(SessionABC):
     """
     A session at a past point: reads like the session it was taken from did then, and refuses to be changed.
 
-    It is a valid ``session=`` for whatever only reads.
+    It is a valid ``session=`` for whatever only reads. A run adds what it is asked, and raises ReadOnlySession before the model
+    is called.
     """
 
     def __init__(self, session: "TimeTravel", point: Point) -> None:
@@ -49,4 +50,7 @@ class PastSession(SessionABC):
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        raise ReadOnlySession("the past can't be changed: add to, pop from or clear the session that at() was called on")
+        raise ReadOnlySession(
+            "the past can't be changed, and a run adds to its session: fork(new_session_id, at=...) makes a new session of it, "
+            "rewind(to=...) takes the session back there; nothing was written"
+        )

@@ -82,7 +82,14 @@ class TimeTravel(SessionABC):
     async def events(
         self, since: Point | None = None, until: Point | None = None, *, reverse: bool = False
     ) -> "AsyncIterator[CloudEvent]":
-        """Yield the same as `history` as CloudEvents, with their items, as `export` does."""
+        """
+        Yield the same as `history` as CloudEvents, with their items, as `export` does.
+
+        ::
+
+            async for event in session.events(since="before the refund"):
+                print(event.get_type(), event.get_time(), event.get_data())
+        """
         from .exporting import export  # noqa: PLC0415 the CloudEvents SDK takes its time to import
 
         async for event in export(await self._log(), _point(since), _point(until), reverse=reverse):
@@ -97,8 +104,7 @@ class TimeTravel(SessionABC):
         ::
 
             async for run in session.runs():
-                print(run.trace_id, run.began, run.items)
-                before = await session.at(run.before).get_items()
+                print(run.trace_id, run.began, run.items, await session.at(run.before).get_items())
         """
         log = await self._log()
         async for run in runs_of(log.walk(_point(since), _point(until))):
@@ -110,7 +116,7 @@ class TimeTravel(SessionABC):
 
         ::
 
-            difference = await session.diff(timedelta(minutes=5))
+            difference = await session.diff("before the refund")
             print(difference.common, difference.removed, difference.added)
         """
         points = checked(a), _point(b)
@@ -194,14 +200,27 @@ class TimeTravel(SessionABC):
             return await revising.tag(log, name, _point(at), told)
 
     async def untag(self, name: str) -> bool:
-        """Take a tag away; False when there is no such tag."""
+        """
+        Take a tag away; False when there is no such tag.
+
+        ::
+
+            await session.untag("before the refund")
+        """
         log, told = await self._log(), self._told(None)
         checked_name(name, log.limits.tags)
         with self._gate.inside():
             return await revising.untag(log, name, told)
 
     async def tags(self) -> Mapping[str, int]:
-        """Return the versions that have names, by name."""
+        """
+        Return the versions that have names, by name.
+
+        ::
+
+            for name, version in (await session.tags()).items():
+                print(name, version)
+        """
         log = await self._log()
         with self._gate.inside():
             return (await log.head()).tags
@@ -217,7 +236,8 @@ class TimeTravel(SessionABC):
 
         ::
 
-            what_if = await session.fork("user-123-b", at=run.before)
+            what_if = await session.fork("user-123-b", at="before the refund")
+            await what_if.add_items([{"role": "user", "content": "And what if I keep it?"}])
         """
         log, told = await self._log(), self._told(None)
         new = self._sibling(new_session_id, store)

@@ -1,8 +1,10 @@
 """A session's other moments: points, history, runs, undo, tags, forks, as the Agents SDK's user has them."""
 
+import ast
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from eventlog_session import (
     TooManyTags,
 )
 from eventlog_session.testing import CountingStore
+from eventlog_session.timetravel import TimeTravel
 
 pytestmark = pytest.mark.usefixtures("bounded")
 
@@ -393,3 +396,35 @@ async def test_an_encrypted_fork_can_not_be_read(session_id: str) -> None:
     fork = await session.fork("other")
     assert await EncryptedSession("other", fork, key).get_items() == []
     assert await EncryptedSession(session_id, fork, key).get_items() == [user("secret")]
+
+
+# ---- as it is documented -----------------------------------------------------------------------------------------------
+
+METHODS = {
+    name: method for of in (TimeTravel, EventLogSession) for name, method in vars(of).items()
+    if not name.startswith("_") and callable(method) and "::" in (method.__doc__ or "")
+}  # fmt: skip
+
+
+def test_all_of_time_travel_has_an_example() -> None:
+    """Each public method; `get_items` has one for turns."""
+    public = {name for name, method in vars(TimeTravel).items() if callable(method) and not name.startswith("_")}
+    assert public | {"get_items"} <= METHODS.keys()
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_the_example_of_a_method_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what it takes for granted: a session with some versions, one of them tagged."""
+    session = EventLogSession("user-123", store=MemoryStore())
+    for number in range(4):
+        await session.add_items([user(f"q{number}")])
+        await session.add_items([said(f"a{number}")])
+    await session.tag("before the refund", at=4)
+    example = dedent(str(METHODS[name].__doc__).partition("::\n")[2])
+    assert f".{name}(" in example
+    work = eval(
+        compile(example, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), {"session": session, "timedelta": timedelta}
+    )
+    await work
+    assert bool(capsys.readouterr().out) is ("print(" in example)
+    assert (await session.verify()).sound
