@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     Expired = Callable[[TResponseInputItem], bool]
 
-_summed_up: ContextVar[Expected | None] = ContextVar("summed_up", default=None)
-"""What the compaction that the current task is in has read."""
+_summed_up: ContextVar[tuple[object, str, Expected] | None] = ContextVar("summed_up", default=None)
+"""What the compaction that the current task is in has read: store, session and version."""
 
 
 async def snapshot(session: "TimeTravel", limit: int, expired: "Expired | None") -> "_CompactionSnapshot | None":
@@ -64,9 +64,9 @@ async def snapshot(session: "TimeTravel", limit: int, expired: "Expired | None")
     return _CompactionSnapshot(items, not skipped, replace_suffix)
 
 
-def was_read(view: "SessionView") -> None:
+def was_read(log: EventLog, view: "SessionView") -> None:
     """Have *view* be what the compaction that the current task is in sums up."""
-    _summed_up.set(Expected(view.version, view.generation))
+    _summed_up.set((log.store.identity, log.session_id, Expected(view.version, view.generation)))
 
 
 async def replace_all(session: "TimeTravel", log: EventLog, output: "list[TResponseInputItem]") -> None:
@@ -77,15 +77,16 @@ async def replace_all(session: "TimeTravel", log: EventLog, output: "list[TRespo
     compaction is inside of encryption, it is the whole history that goes, as with the SDK's own stores.
     """
     new = await _encoded(session, output)
-    read = _summed_up.get()
+    store, session_id, read = _summed_up.get() or (None, "", None)
+    if (store, session_id) != (log.store.identity, log.session_id):
+        read = None
     while True:
         on = await log.on_head(_standing)
-        known = read is not None and read.generation and read.generation == on.generation
-        newer = await _newer(log, read.version, on.version) if read is not None and known else _Items([], [])
+        newer = await _newer(log, read, on) if read is not None else _Items([], [])
         try:
             return await _put(session, log, None, new + newer, on)
         except Conflict:
-            if not known or await log.on_head(_standing) == on:
+            if read is None or await log.on_head(_standing) == on:
                 raise
 
 
@@ -122,17 +123,19 @@ async def _same_newest(log: EventLog, then: int, now: int, number: int) -> bool:
         return False
 
 
-async def _newer(log: EventLog, then: int, now: int) -> "_Items":
-    """Return the items that the version *now* has after those that *then* has. Raises Conflict when it does not have those."""
+async def _newer(log: EventLog, then: Expected, now: Expected) -> "_Items":
+    """Return the items that *now* has after those that *then* has. Raises Conflict when it does not have those."""
     if then == now:
         return _Items([], [])
+    if then.version and then.generation != now.generation:
+        raise Conflict("the session that was summed up is gone; nothing was written")
     try:
-        before, after = await log.origins(None, then), await log.origins(None, now)
+        before, after = await log.origins(None, then.version), await log.origins(None, now.version)
     except NoSuchPoint as trimmed:
         raise Conflict("what was summed up can't be compared with the history any more; nothing was written") from trimmed
     if after[: len(before)] != before:
         raise Conflict("what was summed up is not in the history any more; nothing was written")
-    view = await log.read(len(after) - len(before), now)
+    view = await log.read(len(after) - len(before), now.version)
     return _Items(view.items, view.texts)
 
 

@@ -261,7 +261,7 @@ class TimeTravel(SessionABC):
     async def _to_be_summed_up(self, limit: int | None) -> "tuple[list[TResponseInputItem], bool]":
         """Return what `get_items` does, and whether it is known to be all."""
         view = await self._view(limit, None)
-        compaction.was_read(view)
+        compaction.was_read(await self._log(), view)
         return view.items, limit is not None and len(view.items) < limit
 
     async def _atomic_replace_items(self, items: "list[TResponseInputItem]") -> bool:

@@ -448,6 +448,39 @@ async def test_a_compaction_by_hand_of_what_another_process_took_back(session_id
     assert await ours.get_items() == [SUMMARY]
 
 
+async def test_a_session_that_was_erased_and_begun_again_meanwhile(session_id: str) -> None:
+    """Nothing of the one that was summed up gets into the one that came after it, however alike their versions are."""
+    ours = EventLogSession(session_id, store=MemoryStore())
+    other = elsewhere(ours)
+
+    async def begin_again() -> None:
+        await other.erase(grace=0)
+        await other.add_items(users(7))
+        await other.add_items(users(8))
+        await other.tag("alike")
+
+    async with asyncio.timeout(WAIT):
+        await Runner.run(desk([assistant_message("one")]), "first", session=by_run(ours, while_summing_up(begin_again)))
+        assert await ours.get_items() == users(7, 8)
+        with pytest.raises(Conflict, match="gone"):
+            await compacting(ours, while_summing_up(begin_again)).run_compaction({"force": True})
+    assert await ours.get_items() == users(7, 8)
+
+
+async def test_a_compaction_by_hand_of_nothing(session_id: str) -> None:
+    """What comes to an empty session meanwhile is newer than its summary; another session's is none of its business."""
+    store = MemoryStore()
+    ours, second = (EventLogSession(f"{session_id}-{number}", store=store) for number in range(2))
+    other = elsewhere(ours)
+    await compacting(ours, while_summing_up(lambda: other.add_items(users(1)))).run_compaction({"force": True})
+    assert await ours.get_items() == [SUMMARY, *users(1)]
+    session = EncryptedSession(second.session_id, compacting(second, openai_client()), KEY)
+    await session.add_items(users(2))
+    await session.run_compaction({"force": True})
+    assert await session.get_items() == [SUMMARY]
+    assert await kinds(second) == ["added", "replaced"]
+
+
 async def test_two_compactions_by_hand_at_once_each_keep_what_the_other_did_not_read(session_id: str) -> None:
     """What each has read is known by the task that it is in: the first finds its items gone, the second keeps what came."""
     ours = EventLogSession(session_id, store=MemoryStore())
