@@ -51,6 +51,6 @@ class PastSession(SessionABC):
 
     def _refuse(self) -> NoReturn:
         raise ReadOnlySession(
-            "the past can't be changed, and a run adds to its session: fork(new_session_id, at=...) makes a new session of it, "
-            "rewind(to=...) takes the session back there; nothing was written"
+            "the past can't be changed, and a run adds to its session: take the session that at() was called on, or "
+            "fork(new_session_id, at=...) it there; nothing was written"
         )
