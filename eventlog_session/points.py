@@ -11,13 +11,14 @@ or the name of a tag.
 
 def checked(point: Point) -> Point:
     """Return *point*. Raises ValueError for what can't be one."""
-    if isinstance(point, datetime) and point.tzinfo is None:
-        raise ValueError("a moment needs a time zone: datetime(..., tzinfo=UTC) or moment.astimezone()")
-    if isinstance(point, timedelta) and point < timedelta():
-        raise ValueError("how long ago is at least nothing: timedelta(minutes=10), not less than timedelta()")
-    if type(point) is int or (isinstance(point, datetime | timedelta) or (isinstance(point, str) and point)):
+    moment = isinstance(point, datetime) and point.tzinfo is not None
+    ago = isinstance(point, timedelta) and point >= timedelta()
+    if type(point) is int or moment or ago or (isinstance(point, str) and point):
         return point
-    raise ValueError(f"a point is a version, a datetime with a time zone, a timedelta ago or a tag's name, not {point!r}")
+    raise ValueError(
+        "a point is a version, a datetime with a time zone (datetime(..., tzinfo=UTC) or moment.astimezone()), a timedelta ago "
+        f"or a tag's name, not {point!r}"
+    )
 
 
 def checked_name(name: object, longest: int) -> str:
