@@ -120,10 +120,12 @@ class TimeTravel(SessionABC):
             print(difference.common, difference.removed, difference.added)
         """
         points = checked(a), _point(b)
-        before, after = [await self._view(None, point, settings=SessionSettings()) for point in points]
-        pairs = zip(before.items, after.items, strict=False)
-        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        return Difference(before.version, after.version, common, before.items[common:], after.items[common:])
+        log = await self._log()
+        with self._gate.inside():
+            before, after = [await log.read(None, point) for point in points]
+            old, new = [await self._decode(view.items, view.texts) for view in (before, after)]
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+        return Difference(before.version, after.version, common, old[common:], new[common:])
 
     # ---- going back ------------------------------------------------------------------------------------------------
 

@@ -289,6 +289,17 @@ async def test_diff(session: EventLogSession) -> None:
     assert (same.common, same.removed, same.added) == (6, [], [])
 
 
+@pytest.mark.parametrize("default", [{"turns": 1}, {"session_settings": {"limit": 1}}])
+async def test_diff_is_of_whole_histories(session_id: str, default: Any) -> None:
+    """Whatever an agent is given of one."""
+    session = EventLogSession(session_id, store=MemoryStore(), **default)
+    for text in "abc":
+        await session.add_items([user(text)])
+        await session.add_items([said(text)])
+    found = await session.diff(2)
+    assert (found.common, found.removed, len(found.added)) == (2, [], 4)
+
+
 # ---- going back --------------------------------------------------------------------------------------------------------
 
 
