@@ -2,10 +2,10 @@
 Compaction without loss: what the Agents SDK's `OpenAIResponsesCompactionSession` asks of the session that it wraps.
 
 It reads items, has a model sum them up, and puts the summary in their place. Here that is one REPLACED event or none, and the
-originals stay in the log, where `at` finds them and `undo` brings them back. What another process adds meanwhile is never
+originals stay in the log, where `at` finds them and `undo` brings them back. What another process adds meanwhile is not
 replaced: after a run (`snapshot`) the compaction is skipped then, and one asked for by hand (`replace_all`) keeps what is newer
-than what it summed up. Remarks, such as tags, are in nobody's way. The SDK's hooks are private and may change; without them it
-falls back to clearing and adding.
+than what it summed up; by hand and around it `EncryptedSession`, which does not say what it read, that is not known. Remarks,
+such as tags, are in nobody's way. The SDK's hooks are private and may change; without them it clears and adds.
 """
 
 from collections.abc import Callable, Sequence
@@ -98,13 +98,13 @@ async def _replace_newest(
     new = await _encoded(session, output)
     on = seen
     while True:
-        pruned = await _pruned(session, log, on.version, number, expired) if expired is not None else None
         try:
+            pruned = await _pruned(session, log, on.version, number, expired) if expired is not None else None
             if pruned is None:
                 await _put(session, log, number, new, on)
             else:
                 await _put(session, log, None, pruned + new, on)
-        except Conflict:
+        except (Conflict, NoSuchPoint):  # or the version to be pruned was trimmed, or erased
             newest = await log.on_head(_standing)
             if newest == on or newest.generation != seen.generation:
                 return False
@@ -131,11 +131,11 @@ async def _newer(log: EventLog, then: Expected, now: Expected) -> "_Items":
         raise Conflict("the session that was summed up is gone; nothing was written")
     try:
         before, after = await log.origins(None, then.version), await log.origins(None, now.version)
+        view = await log.read(max(0, len(after) - len(before)), now.version)
     except NoSuchPoint as trimmed:
         raise Conflict("what was summed up can't be compared with the history any more; nothing was written") from trimmed
     if after[: len(before)] != before:
         raise Conflict("what was summed up is not in the history any more; nothing was written")
-    view = await log.read(len(after) - len(before), now.version)
     return _Items(view.items, view.texts)
 
 

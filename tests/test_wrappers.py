@@ -481,6 +481,22 @@ async def test_a_compaction_by_hand_of_nothing(session_id: str) -> None:
     assert await kinds(second) == ["added", "replaced"]
 
 
+async def test_the_version_with_expired_items_is_gone(session_id: str) -> None:
+    """Erased or trimmed while it was summed up: there is nothing to prune, and nothing is replaced."""
+    for number, name in enumerate(("erase", "trim")):
+        ours = EventLogSession(f"{session_id}-{number}", store=MemoryStore())
+        other = elsewhere(ours)
+
+        async def gone(other: EventLogSession = other, name: str = name) -> None:
+            await (other.erase(grace=0) if name == "erase" else other.trim(before=await other.tag("a") + 1))
+
+        session = EncryptedSession(ours.session_id, by_run(ours, while_summing_up(gone)), KEY)
+        async with asyncio.timeout(WAIT):
+            await Runner.run(desk([assistant_message("one")]), "first", session=session)
+        assert len(await session.get_items()) == (0 if name == "erase" else 2)
+        assert "replaced" not in await kinds(ours)
+
+
 async def test_two_compactions_by_hand_at_once_each_keep_what_the_other_did_not_read(session_id: str) -> None:
     """What each has read is known by the task that it is in: the first finds its items gone, the second keeps what came."""
     ours = EventLogSession(session_id, store=MemoryStore())
