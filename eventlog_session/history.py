@@ -50,15 +50,20 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class AgentRun:
-    """Changes that belong together: those of one trace of the Agents SDK, or without traces from one user item to the next."""
+    """
+    Changes that belong together: those of one trace of the Agents SDK; without traces from one user item to the next.
+
+    Runs that went on at the same time overlap: between the first and the last change of one are some of another.
+    """
 
     first: int
     """Versions of the first and the last change; the session as it was *before* the run is a point, too."""
     last: int
     began: datetime
     ended: datetime
+    changes: int
+    """How many it made, and how many *items* it added."""
     items: int
-    """How many it added."""
     trace_id: str | None
 
     @property
@@ -68,27 +73,35 @@ class AgentRun:
 
 
 async def runs_of(events: AsyncIterator[Recorded]) -> AsyncIterator[AgentRun]:
-    """Yield the runs that *events*, oldest first, make up."""
-    run: AgentRun | None = None
+    """Yield the runs that *events*, oldest first, make up, by their first change: after all events, as any run may go on."""
+    runs: list[AgentRun] = []
+    traced: dict[str, int] = {}
+    latest: int | None = None
     async for recorded in events:
         change = Change.of(recorded)
-        if run is not None and _goes_on(run, change, recorded):
-            run = replace(run, last=change.version, ended=change.time, items=run.items + change.items)
-            continue
-        if run is not None:
-            yield run
-        run = AgentRun(change.version, change.version, change.time, change.time, change.items, change.trace_id)
-    if run is not None:
+        if change.trace_id is not None:
+            latest = traced.get(change.trace_id)
+        elif latest is not None and not _goes_on(runs[latest], change, recorded):
+            latest = None
+        if latest is None:
+            latest = len(runs)
+            runs.append(AgentRun(change.version, change.version, change.time, change.time, 1, change.items, change.trace_id))
+            if change.trace_id is not None:
+                traced[change.trace_id] = latest
+        else:
+            run = runs[latest]
+            runs[latest] = replace(
+                run, last=change.version, ended=change.time, changes=run.changes + 1, items=run.items + change.items
+            )  # fmt: skip
+    for run in runs:
         yield run
 
 
 def _goes_on(run: AgentRun, change: Change, recorded: Recorded) -> bool:
-    """Whether *change* is part of the *run* before it."""
+    """Whether a *change* without a trace is part of the *run* that the change before it is part of."""
     if recorded.event.kind in REMARKS:
         return True
-    if change.trace_id is not None or run.trace_id is not None:
-        return change.trace_id == run.trace_id
-    return not (change.items and is_user(orjson.loads(recorded.event.items)[0]))
+    return run.trace_id is None and not (change.items and is_user(orjson.loads(recorded.event.items)[0]))
 
 
 def is_user(item: object) -> bool:

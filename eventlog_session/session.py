@@ -91,7 +91,8 @@ class EventLogSession(TimeTravel):
             session_settings: Its limit is the default of `get_items`.
             store: Any `Store`, instead of *state_store_name* and *dapr_client*.
             legacy: ``"adopt"`` goes on with what a `DaprSession` of this id left in the store; ``"ignore"`` does not look.
-            turns: Items of how many of the newest turns `get_items` returns when it is not told, so what an agent is given.
+            turns: Of how many of the newest turns `get_items` returns the items when it is not told a limit, so what an agent
+                is given. Instead of a limit in *session_settings*; one that a run has in its own goes before it.
             limits: Sizes, see `Limits`.
             retry: How long a write goes on under contention and faults, see `Retry`.
         """
@@ -102,6 +103,8 @@ class EventLogSession(TimeTravel):
             store = DaprStore.of(dapr_client, state_store_name, consistency=consistency, deadline=limits.deadline)
         self.session_id = session_id
         self.session_settings = coerce_session_settings(session_settings) if session_settings is not None else SessionSettings()
+        if turns is not None and self.session_settings.limit is not None:
+            raise ValueError("turns or a limit in session_settings, not both")
         self._store = store
         self._dapr_client = dapr_client
         self._ttl = ttl
@@ -172,9 +175,17 @@ class EventLogSession(TimeTravel):
         """
         Return the newest *limit* items, oldest first; or the newest *turns* turns, whole.
 
-        A turn is what the user says and all up to what the user says next; it moves back to the turn of a tool's call if only
-        its output would be left. None takes the *turns* of the session, else the limit of *session_settings*, or all. A limit
-        of zero and less is none.
+        A turn is what the user says and all up to what the user says next. Where one has the output of a tool that was called
+        in an older one, or an answer to it, the items begin with that. Without either it is the limit of *session_settings*,
+        else the *turns* of the session, else all. A limit of zero and less is none.
+
+        The turns of encrypted items can't be told: beneath the SDK's `EncryptedSession` they are one turn, and so all of them
+        are returned. Its limit works as ever.
+
+        ::
+
+            await session.get_items(limit=20)
+            await session.get_items(turns=3)
         """
         return (await self._view(limit, None, turns)).items
 
@@ -379,16 +390,19 @@ class EventLogSession(TimeTravel):
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
-    async def _view(self, limit: int | None, point: Point | None, turns: int | None = None) -> SessionView:
+    async def _view(
+        self, limit: int | None, point: Point | None, turns: int | None = None, settings: SessionSettings | None = None
+    ) -> SessionView:
         """Return the newest *limit* valid items at *point*, or *turns*: one that this session can't read does not count."""
         if limit is not None and turns is not None:
             raise ValueError("a limit or turns, not both")
-        turns = self._turns if limit is None and turns is None else turns
         check_turns(turns)
-        need = resolve_session_limit(limit, self.session_settings) if turns is None else None
+        if turns is None:
+            limit = resolve_session_limit(limit, settings or self.session_settings)
+            turns = self._turns if limit is None else None
         log = await self._log()
         with self._gate.inside():
-            return await self._newest(log, need, point) if turns is None else await self._newest_turns(log, turns, point)
+            return await (self._newest(log, limit, point) if turns is None else self._newest_turns(log, turns, point))
 
     async def _newest(self, log: EventLog, need: int | None, point: Point | None) -> SessionView:
         if need is not None and need <= 0:

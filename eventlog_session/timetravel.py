@@ -1,12 +1,13 @@
 """What a session can do beyond the Agents SDK's protocol since its log keeps every state that it ever had."""
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Self
 
 from agents.memory.session import SessionABC
+from agents.memory.session_settings import SessionSettings
 
 from . import compaction, copying, revising
 from .gate import Gate
@@ -81,7 +82,14 @@ class TimeTravel(SessionABC):
     async def events(
         self, since: Point | None = None, until: Point | None = None, *, reverse: bool = False
     ) -> "AsyncIterator[CloudEvent]":
-        """Yield the same as `history` as CloudEvents, with their items, as `export` does."""
+        """
+        Yield the same as `history` as CloudEvents, with their items, as `export` does.
+
+        ::
+
+            async for event in session.events(since="before the refund"):
+                print(event.get_type(), event.get_time(), event.get_data())
+        """
         from .exporting import export  # noqa: PLC0415 the CloudEvents SDK takes its time to import
 
         async for event in export(await self._log(), _point(since), _point(until), reverse=reverse):
@@ -91,11 +99,12 @@ class TimeTravel(SessionABC):
         """
         Yield the agent runs after *since* up to *until*, oldest first: by the Agents SDK's traces, else by user turns.
 
+        Those that went on at the same time overlap: before one is not before the other then.
+
         ::
 
             async for run in session.runs():
-                print(run.trace_id, run.began, run.items)
-                before = await session.at(run.before).get_items()
+                print(run.trace_id, run.began, run.items, await session.at(run.before).get_items())
         """
         log = await self._log()
         async for run in runs_of(log.walk(_point(since), _point(until))):
@@ -107,13 +116,16 @@ class TimeTravel(SessionABC):
 
         ::
 
-            difference = await session.diff(timedelta(minutes=5))
+            difference = await session.diff("before the refund")
             print(difference.common, difference.removed, difference.added)
         """
-        before, after = await self._view(None, checked(a)), await self._view(None, _point(b))
-        pairs = zip(before.items, after.items, strict=False)
-        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        return Difference(before.version, after.version, common, before.items[common:], after.items[common:])
+        points = checked(a), _point(b)
+        log = await self._log()
+        with self._gate.inside():
+            before, after = [await log.read(None, point) for point in points]
+            old, new = [await self._decode(view.items, view.texts) for view in (before, after)]
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+        return Difference(before.version, after.version, common, old[common:], new[common:])
 
     # ---- going back ------------------------------------------------------------------------------------------------
 
@@ -190,14 +202,27 @@ class TimeTravel(SessionABC):
             return await revising.tag(log, name, _point(at), told)
 
     async def untag(self, name: str) -> bool:
-        """Take a tag away; False when there is no such tag."""
+        """
+        Take a tag away; False when there is no such tag.
+
+        ::
+
+            await session.untag("before the refund")
+        """
         log, told = await self._log(), self._told(None)
         checked_name(name, log.limits.tags)
         with self._gate.inside():
             return await revising.untag(log, name, told)
 
     async def tags(self) -> Mapping[str, int]:
-        """Return the versions that have names, by name."""
+        """
+        Return the versions that have names, by name.
+
+        ::
+
+            for name, version in (await session.tags()).items():
+                print(name, version)
+        """
         log = await self._log()
         with self._gate.inside():
             return (await log.head()).tags
@@ -213,7 +238,8 @@ class TimeTravel(SessionABC):
 
         ::
 
-            what_if = await session.fork("user-123-b", at=run.before)
+            what_if = await session.fork("user-123-b", at="before the refund")
+            await what_if.add_items([{"role": "user", "content": "And what if I keep it?"}])
         """
         log, told = await self._log(), self._told(None)
         new = self._sibling(new_session_id, store)
@@ -226,24 +252,28 @@ class TimeTravel(SessionABC):
     async def _get_compaction_snapshot(
         self, limit: int, *, prune_prefix: "Callable[[TResponseInputItem], bool] | None" = None
     ) -> "_CompactionSnapshot | None":
-        """Return the newest *limit* items with a way to replace the end of them, if nobody was first."""
-        if self._has_own_items():
-            return None
-        log = await self._log()
-        with self._gate.inside():
-            return await compaction.snapshot(self, log, limit, prune_prefix)
+        """Return the newest *limit* items with a way to replace the end of them, if it is still the end then."""
+        return None if self._has_own_items() else await compaction.snapshot(self, limit, prune_prefix)
+
+    @property
+    def _read_compaction_items(self) -> "Callable[[int | None], Awaitable[tuple[list[TResponseInputItem], bool]]] | None":
+        """What a compaction reads with, which tells later what it summed up; and what another process added is seen by it."""
+        return None if self._has_own_items() else self._to_be_summed_up
+
+    async def _to_be_summed_up(self, limit: int | None) -> "tuple[list[TResponseInputItem], bool]":
+        """Return what `get_items` does, and whether it is known to be all."""
+        view = await self._view(limit, None)
+        compaction.was_read(await self._log(), view)
+        return view.items, limit is not None and len(view.items) < limit
 
     async def _atomic_replace_items(self, items: "list[TResponseInputItem]") -> bool:
-        """Put *items* in the place of the whole history, by one event. False for a subclass that keeps items its own way."""
+        """Put *items* in the place of what the compaction read, by one event. False for a subclass with its own way."""
         if self._has_own_items():
             return False
         log = await self._log()
         with self._gate.inside():
-            head = await log.head()
-            data, text = await self._encode(items)
-            told = self._told(None, Expected(head.version, head.generation))
-            await revising.replace(log, None, data, len(items), text, told)
-            return True
+            await compaction.replace_all(self, log, items)
+        return True
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
@@ -267,7 +297,9 @@ class TimeTravel(SessionABC):
     def _sibling(self, session_id: str, store: Store | None) -> Self: ...
 
     @abstractmethod
-    async def _view(self, limit: int | None, point: Point | None, turns: int | None = None) -> SessionView: ...
+    async def _view(
+        self, limit: int | None, point: Point | None, turns: int | None = None, settings: SessionSettings | None = None
+    ) -> SessionView: ...
 
     @abstractmethod
     async def _encode(self, items: Sequence[Any]) -> tuple[bytes, tuple[int, ...]]: ...

@@ -1,11 +1,14 @@
 """A session's other moments: points, history, runs, undo, tags, forks, as the Agents SDK's user has them."""
 
+import ast
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from textwrap import dedent
 from typing import Any
 
 import pytest
-from agents import Agent, Runner, set_tracing_disabled, trace
+from agents import Agent, RunConfig, Runner, set_trace_processors, set_tracing_disabled, trace
 from agents.extensions.memory.encrypt_session import EncryptedSession
 from agents.testing import ScriptedModel, assistant_message
 from cryptography.fernet import Fernet
@@ -23,8 +26,11 @@ from eventlog_session import (
     TooManyTags,
 )
 from eventlog_session.testing import CountingStore
+from eventlog_session.timetravel import TimeTravel
 
 pytestmark = pytest.mark.usefixtures("bounded")
+
+set_tracing_disabled(True)
 
 
 def user(text: str) -> Any:
@@ -151,22 +157,125 @@ async def test_runs_by_user_turn(session: EventLogSession) -> None:
     assert (await session.at(runs[-1].before).read()).version == 4
 
 
+@pytest.fixture
+def tracing() -> Iterator[None]:
+    """The Agents SDK's traces, switched on and going nowhere."""
+    set_trace_processors([])
+    set_tracing_disabled(False)
+    yield
+    set_tracing_disabled(True)
+
+
+def trace_id(number: int) -> str:
+    """As the SDK has them."""
+    return f"trace_{number:032x}"
+
+
+@pytest.mark.usefixtures("tracing")
 async def test_runs_by_trace(session_id: str) -> None:
     """Each of the Agents SDK's runs is one, with its trace's id, and can be gone back to."""
     session = EventLogSession(session_id, store=MemoryStore())
-    set_tracing_disabled(False)
-    try:
-        for number in range(2):
-            agent = Agent(name="desk", model=ScriptedModel([[assistant_message(f"a{number}")]]))
-            with trace("run", trace_id=f"trace_{number:032x}"):
-                await Runner.run(agent, f"q{number}", session=session)
-    finally:
-        set_tracing_disabled(True)
+    for number in range(2):
+        agent = Agent(name="desk", model=ScriptedModel([[assistant_message(f"a{number}")]]))
+        with trace("run", trace_id=trace_id(number)):
+            await Runner.run(agent, f"q{number}", session=session)
     await session.add_items([user("by hand")])
     runs = [run async for run in session.runs()]
-    assert [run.trace_id for run in runs] == [f"trace_{0:032x}", f"trace_{1:032x}", None]
+    assert [run.trace_id for run in runs] == [trace_id(0), trace_id(1), None]
     await session.rewind(runs[1].before)
     assert len(await session.get_items()) == 2
+
+
+@pytest.mark.usefixtures("tracing")
+async def test_runs_that_go_on_at_once(session_id: str) -> None:
+    """Each is one, from its first to its last change, with those of the other in between; before it is where it began."""
+    session = EventLogSession(session_id, store=MemoryStore())
+    turn = asyncio.Condition()
+    order = [0, 1, 0, 1, 1, 0]  # whose change is next
+
+    async def saying(number: int) -> None:
+        with trace("run", trace_id=trace_id(number)):
+            for text in "abc":
+                async with turn:
+                    await turn.wait_for(lambda: order[0] == number)
+                    await session.add_items([user(text) if text == "a" else said(text)])
+                    order.pop(0)
+                    order.append(-1)
+                    turn.notify_all()
+
+    await asyncio.gather(saying(0), saying(1))
+    await session.tag("said of the one that ended last")
+    runs = [run async for run in session.runs()]
+    assert [(run.trace_id, run.first, run.last, run.changes, run.items) for run in runs] == [
+        (trace_id(0), 1, 7, 4, 3), (trace_id(1), 2, 5, 3, 3),
+    ]  # fmt: skip
+    assert await session.at(runs[1].before).get_items() == [user("a")]
+    assert runs[0].began <= runs[1].began <= runs[1].ended <= runs[0].ended
+
+
+@pytest.mark.usefixtures("tracing")
+async def test_runs_by_real_agents_at_once(session_id: str) -> None:
+    """Streamed and not, on one session: two runs, and every item in one of them."""
+    session = EventLogSession(session_id, store=CountingStore(MemoryStore()))
+
+    async def ask(number: int, *, streamed: bool) -> None:
+        agent = Agent(name="desk", model=ScriptedModel([[assistant_message(f"a{number}")]]))
+        config = RunConfig(trace_id=trace_id(number))
+        if streamed:
+            async for _ in Runner.run_streamed(agent, f"q{number}", session=session, run_config=config).stream_events():
+                pass
+        else:
+            await Runner.run(agent, f"q{number}", session=session, run_config=config)
+
+    await asyncio.gather(ask(0, streamed=False), ask(1, streamed=True))
+    runs = [run async for run in session.runs()]
+    assert sorted((run.trace_id, run.items, run.changes) for run in runs) == [(trace_id(0), 2, 2), (trace_id(1), 2, 2)]
+
+
+@pytest.mark.usefixtures("tracing")
+async def test_runs_in_one_trace_and_in_nested_ones(session_id: str) -> None:
+    """A workflow of several runs under one trace is one; a trace inside of it is its own, by its nearest trace."""
+    session = EventLogSession(session_id, store=MemoryStore())
+
+    async def ask(text: str) -> None:
+        await Runner.run(Agent(name="desk", model=ScriptedModel([[assistant_message("a")]])), text, session=session)
+
+    with trace("workflow", trace_id=trace_id(0)):
+        await ask("first")
+        with trace("inner", trace_id=trace_id(1)):
+            await ask("second")
+        await ask("third")
+    await ask("fourth")
+    runs = [run async for run in session.runs()]
+    assert [(run.trace_id, run.first, run.last, run.items) for run in runs[:2]] == [
+        (trace_id(0), 1, 6, 4), (trace_id(1), 3, 4, 2),
+    ]  # fmt: skip
+    assert runs[2].trace_id not in (None, trace_id(0), trace_id(1))
+    assert [(run.first, run.items) for run in runs[2:]] == [(7, 2)]
+
+
+@pytest.mark.usefixtures("tracing")
+async def test_runs_some_of_which_have_no_trace(session_id: str) -> None:
+    """Tracing disabled for a run: by the user's turns. What is done by hand is no part of a traced run, a tag is."""
+    session = EventLogSession(session_id, store=MemoryStore())
+    config = RunConfig(tracing_disabled=True)
+
+    async def ask(config: RunConfig) -> None:
+        agent = Agent(name="desk", model=ScriptedModel([[assistant_message("a")]]))
+        await Runner.run(agent, "q", session=session, run_config=config)
+
+    await ask(config)
+    await ask(config)
+    await ask(RunConfig(trace_id=trace_id(5)))
+    await session.tag("fine so far")
+    await session.pop_item()
+    await ask(config)
+    found = [(run.trace_id, run.first, run.last, run.items) async for run in session.runs()]
+    assert found == [
+        (None, 1, 2, 2), (None, 3, 4, 2), (trace_id(5), 5, 7, 2), (None, 8, 8, 0), (None, 9, 10, 2),
+    ]  # fmt: skip
+    assert [change.trace_id async for change in session.history(since=4, until=6)] == [trace_id(5)] * 2
+    assert [(run.first, run.last) async for run in session.runs(since=5, until=8)] == [(6, 7), (8, 8)]
 
 
 async def test_diff(session: EventLogSession) -> None:
@@ -178,6 +287,17 @@ async def test_diff(session: EventLogSession) -> None:
     assert (found.removed, found.added) == ([user("q2"), said("a2")], [user("other")])
     same = await session.diff(6, 6)
     assert (same.common, same.removed, same.added) == (6, [], [])
+
+
+@pytest.mark.parametrize("default", [{"turns": 1}, {"session_settings": {"limit": 1}}])
+async def test_diff_is_of_whole_histories(session_id: str, default: Any) -> None:
+    """Whatever an agent is given of one."""
+    session = EventLogSession(session_id, store=MemoryStore(), **default)
+    for text in "abc":
+        await session.add_items([user(text)])
+        await session.add_items([said(text)])
+    found = await session.diff(2)
+    assert (found.common, found.removed, len(found.added)) == (2, [], 4)
 
 
 # ---- going back --------------------------------------------------------------------------------------------------------
@@ -287,3 +407,35 @@ async def test_an_encrypted_fork_can_not_be_read(session_id: str) -> None:
     fork = await session.fork("other")
     assert await EncryptedSession("other", fork, key).get_items() == []
     assert await EncryptedSession(session_id, fork, key).get_items() == [user("secret")]
+
+
+# ---- as it is documented -----------------------------------------------------------------------------------------------
+
+METHODS = {
+    name: method for of in (TimeTravel, EventLogSession) for name, method in vars(of).items()
+    if not name.startswith("_") and callable(method) and "::" in (method.__doc__ or "")
+}  # fmt: skip
+
+
+def test_all_of_time_travel_has_an_example() -> None:
+    """Each public method; `get_items` has one for turns."""
+    public = {name for name, method in vars(TimeTravel).items() if callable(method) and not name.startswith("_")}
+    assert public | {"get_items"} <= METHODS.keys()
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_the_example_of_a_method_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what it takes for granted: a session with some versions, one of them tagged."""
+    session = EventLogSession("user-123", store=MemoryStore())
+    for number in range(4):
+        await session.add_items([user(f"q{number}")])
+        await session.add_items([said(f"a{number}")])
+    await session.tag("before the refund", at=4)
+    example = dedent(str(METHODS[name].__doc__).partition("::\n")[2])
+    assert f".{name}(" in example
+    work = eval(
+        compile(example, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), {"session": session, "timedelta": timedelta}
+    )
+    await work
+    assert bool(capsys.readouterr().out) is ("print(" in example)
+    assert (await session.verify()).sound
