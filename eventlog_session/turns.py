@@ -72,7 +72,3 @@ def _text(value: Any) -> str | None:
 
 def _kind(item: Any) -> str:
     return str(item.get("type", "")) if isinstance(item, dict) else ""
-
-
-def _string(value: Any) -> str | None:
-    return value if isinstance(value, str) else None  # an item may be any JSON
