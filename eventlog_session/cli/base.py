@@ -11,6 +11,8 @@ from .points import GRAMMAR
 from .saying import fail, note
 
 INTERRUPTED, UNREAD = 130, 141
+_ORDER = "log show diff undo redo rewind tag fork export import migrate verify keys certify erase".split()  # noqa: SIM905
+_SESSION = "A SESSION is a session's id; one that begins with - goes after --, as in: log -- -id"
 _ENDINGS = """\b
 Exit status:
   0  done                            5  another writer was first
@@ -22,6 +24,10 @@ Exit status:
 
 class Commands(click.Group):
     """Commands whose output may have nowhere to go."""
+
+    def list_commands(self, context: click.Context) -> list[str]:  # noqa: ARG002
+        """Return their names as they belong together."""
+        return sorted(self.commands, key=_ORDER.index)
 
     def invoke(self, context: click.Context) -> Any:
         """Run one. Output that nobody reads is no failure worth words; a file that can't be written is."""
@@ -37,7 +43,7 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=f"{GRAMMAR}\n\n{_ENDINGS}",
+    epilog=f"{_SESSION}\n\n{GRAMMAR}\n\n{_ENDINGS}",
 )
 @stored
 @click.version_option(package_name="eventlog-session")

@@ -15,7 +15,7 @@ from ..revising import Moved, Told
 from ..tracing import extensions
 from .base import commands
 from .places import NO, USAGE, being_erased, in_session, opened, session
-from .points import resolved
+from .points import ABOUT, resolved
 from .rendering import as_json, outputs, table
 from .saying import Interrupted, again, fail, harmless, note, progress, terminal
 
@@ -89,13 +89,13 @@ def _step(url: str | None, session_id: str, number: int, expect: int | None, *, 
         note(_OUTSIDE)
 
 
-@commands.command()
+@commands.command(epilog=ABOUT)
 @session
 @click.argument("point", metavar="POINT")
 @guarded
 @click.pass_obj
 def rewind(given: str | None, store: str | None, session_id: str, point: str, expect: int | None, *, dry_run: bool) -> None:
-    """Make it what it was at a point.
+    """Make the session what it was at a point.
 
     What came after stays in the log, and undo brings it back. Exits with 5 when another writer was first.
     """
@@ -121,7 +121,7 @@ def rewind(given: str | None, store: str | None, session_id: str, point: str, ex
         note(_OUTSIDE)
 
 
-@commands.command()
+@commands.command(epilog=ABOUT)
 @session
 @click.argument("name", metavar="[NAME]", required=False)
 @click.option("--at", metavar="POINT", help="The version to name; without, where it stands.")
@@ -131,7 +131,7 @@ def rewind(given: str | None, store: str | None, session_id: str, point: str, ex
 def tag(
     given: str | None, store: str | None, session_id: str, name: str | None, at: str | None, output: str, *, delete: bool
 ) -> None:  # fmt: skip
-    """Name a version; without a name, list the tags.
+    """Name a version, or list the tags.
 
     tag:NAME is a point then, wherever one is asked for. A name that is there moves.
     """
@@ -168,7 +168,7 @@ def _tags(found: Mapping[str, int], output: str) -> None:
         note("no tags")
 
 
-@commands.command()
+@commands.command(epilog=ABOUT)
 @session
 @click.argument("new_id", metavar="NEW")
 @click.option("--at", metavar="POINT", help="As it was then.")
@@ -206,7 +206,7 @@ def fork(given: str | None, store: str | None, session_id: str, new_id: str, at:
 @click.option("--grace", type=click.FloatRange(0), metavar="SECONDS", help="Until all is deleted once more. [60]")
 @click.pass_obj
 def erase(given: str | None, store: str | None, session_id: str, yes: str | None, grace: float | None) -> None:
-    """Delete all of it for good; asks first.
+    """Delete a session for good; asks first.
 
     Past versions and what a DaprSession left, too; forks and backups are untouched. Everything is deleted a second time after
     the grace, for what a writer had sent just before. Interrupted, it goes on when it is called again.

@@ -26,7 +26,7 @@ from ..log import EventLog
 from ..protocol.walk import Recorded
 from .base import commands
 from .places import NO, in_session, session
-from .points import now, resolved
+from .points import ABOUT, now, resolved
 from .rendering import Row, Sheet, as_json, outputs, parts, preview, safe_json, table
 from .saying import fail, note, progress, terminal
 
@@ -44,7 +44,7 @@ _COLOURS = {
 # ---- log -----------------------------------------------------------------------------------------------------------
 
 
-@commands.command("log")
+@commands.command("log", epilog=ABOUT)
 @session
 @click.option("-n", "--number", type=click.IntRange(1), help="At most so many.")
 @click.option("--since", metavar="POINT", help="Only what happened after it.")
@@ -152,7 +152,7 @@ def _described(recorded: Recorded) -> dict[str, Any]:
 # ---- show ----------------------------------------------------------------------------------------------------------
 
 
-@commands.command()
+@commands.command(epilog=ABOUT)
 @session
 @click.option("--at", metavar="POINT", help="As they were then.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the newest N.")
@@ -218,14 +218,14 @@ async def _told_version(log: EventLog, text: str | None) -> int | None:
 # ---- diff, verify, keys --------------------------------------------------------------------------------------------
 
 
-@commands.command()
+@commands.command(epilog=ABOUT)
 @session
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="[B]", default="head")
 @outputs
 @click.pass_obj
 def diff(given: str | None, store: str | None, session_id: str, a: str, b: str, output: str) -> None:
-    """What lies between the points A and B (now).
+    """What lies between two points; B is now, unless given.
 
     Exits with 1 if they differ, like diff. Columns: - for what is only at A, + for what is only at B, and those of `show`.
     """
@@ -258,9 +258,9 @@ def diff(given: str | None, store: str | None, session_id: str, a: str, b: str, 
 @session
 @click.pass_obj
 def verify(given: str | None, store: str | None, session_id: str) -> None:
-    """Read and check all of it: bytes, hash chain, lengths.
+    """Read all of a session and check it.
 
-    Exits with 1 when something is missing or altered, and names the keys.
+    Bytes, hash chain, lengths. Exits with 1 when something is missing or altered, and names the keys.
     """
 
     async def work(log: EventLog) -> Any:
@@ -286,7 +286,7 @@ def verify(given: str | None, store: str | None, session_id: str) -> None:
 @outputs
 @click.pass_obj
 def keys(given: str | None, store: str | None, session_id: str, output: str) -> None:
-    """The keys that the store keeps it under.
+    """The keys that the store keeps a session under.
 
     What a backup, a restore or an audit has to deal with. Dapr puts its prefix before them. Columns: key, kind, bytes.
     """

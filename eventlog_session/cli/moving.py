@@ -13,19 +13,19 @@ from ..errors import SessionExists
 from ..log import EventLog
 from .base import commands
 from .places import REFUSED, Place, in_session, in_store, session, stored
-from .points import resolved
+from .points import ABOUT, resolved
 from .rendering import safe_json
 from .saying import Interrupted, again, fail, harmless, note, progress, terminal
 
 
-@commands.command()
+@commands.command(epilog=ABOUT)
 @session
 @click.option("-f", "--file", type=click.Path(dir_okay=False, path_type=Path), help="Write to that file, not to stdout.")
 @click.option("--to", metavar="POINT", help="Only what happened up to there.")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @click.pass_obj
 def export(given: str | None, store: str | None, session_id: str, file: Path | None, to: str | None, *, force: bool) -> None:
-    """Write it as CloudEvents, one a line.
+    """Write a session as CloudEvents, one a line.
 
     All that the session is, for import; or for jq and the like. The same session gives the same bytes.
     """
@@ -84,7 +84,7 @@ def import_(given: str | None, file: BinaryIO, session_id: str | None, store: st
 
     async def work(place: Place) -> tuple[str, int, int]:
         nonlocal ended
-        name = session_id if session_id is not None else exporting.session_of(lines[0] if lines else b"")
+        name = session_id if session_id is not None else exporting.session_of(lines[0])
         log = place.log(name)
         try:
             with progress() as showing:
@@ -102,6 +102,8 @@ def import_(given: str | None, file: BinaryIO, session_id: str | None, store: st
 
     try:
         lines = file.readlines()
+        if not lines:
+            fail("there is nothing in it; export it anew", REFUSED)
         name, version, length = in_store(url, work, create=not dry_run)
     except KeyboardInterrupt:
         raise Interrupted(ended) from None

@@ -17,6 +17,7 @@ A POINT is one of
   10m, 1h30m                     what stood so long ago: s, m, h, d, w
   tag:NAME                       the version of that name
   run:9f3c, run:9f3c+            just before, just after the agent run whose trace id begins so"""
+ABOUT = "A POINT is 7, head~2, 14:03, 10m, tag:NAME, run:TRACE and the like: see eventlog-session --help."
 _SHORT = "7, head, head~2, 2026-11-23T14:03Z, 14:03, 10m (ago), tag:NAME, run:TRACE or run:TRACE+"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+", re.ASCII)

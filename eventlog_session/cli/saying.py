@@ -101,10 +101,10 @@ class _Bar:
     def begin(self) -> None:
         """Show what is known, and go on."""
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         said = TextColumn("{task.description}", markup=False)
-        columns = (SpinnerColumn(), said, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (SpinnerColumn(), said, BarColumn(), TimeElapsedColumn())
         # what goes to a file must go there: rich would send it to the terminal, too
         shown = Progress(
             *columns, console=Console(stderr=True), transient=True, redirect_stdout=terminal(sys.stdout), redirect_stderr=True
@@ -119,7 +119,8 @@ class _Bar:
         self._now = (done, total, title)
         if self._shown is not None:
             (task,) = self._shown.task_ids
-            self._shown.update(task, completed=done, total=total or None, description=title)
+            said = f"{title} {done:,}/{total:,}" if total else title
+            self._shown.update(task, completed=done, total=total or None, description=said)
 
     def end(self) -> None:
         """Wipe it away."""
