@@ -122,7 +122,9 @@ def test_log_selects(shell: Shell) -> None:
     ]
     assert [row[0] for row in shell.lines("log", "support 42", "--kind", "undone")] == ["6"]
     assert shell.lines("log", "support 42", "--kind", "undone")[0][3] == "→ 4"
-    assert shell("log", "support 42", "--kind", "nothing").stdout == ""
+    assert shell("log", "support 42", "--kind", "cleared").stdout == ""
+    assert "no such events" in shell("log", "support 42", "--kind", "cleared").stderr
+    assert "'undone'" in shell("log", "support 42", "--kind", "nothing", status=2).stderr
     documents = json.loads(shell("log", "support 42", "--json").stdout)
     assert [one["version"] for one in documents] == [6, 5, 4, 3, 2, 1]
     assert documents[-1]["trace_id"] == TRACE
@@ -274,7 +276,7 @@ def test_tags(shell: Shell) -> None:
 
 def test_fork(shell: Shell, tmp_path: Path) -> None:
     """In the store or into another; never over something."""
-    assert "3 items from support 42 at version 3" in shell("fork", "support 42", "b", "--at", "3").stdout
+    assert "b: 3 items, from support 42 at version 3" in shell("fork", "support 42", "b", "--at", "3").stdout
     assert shell.items("b") == ALL[:3]
     shell("fork", "support 42", "b", status=7)
     other = f"sqlite:///{tmp_path / 'other.db'}"
@@ -303,9 +305,9 @@ def test_export_and_import(shell: Shell, tmp_path: Path) -> None:
     shell("export", "support 42", "-f", str(out), status=7)
     shell("export", "support 42", "-f", str(out), "--force")
     other = Shell(f"sqlite:///{tmp_path / 'other.db'}")
-    assert other("import", str(out)).stdout == "support 42: is at version 6\n"
+    assert other("import", str(out)).stdout == "support 42: imported, at version 6 with 4 items\n"
     assert other("export", "support 42").stdout_bytes == out.read_bytes()
-    other("import", str(out), status=7)
+    assert "there is a session 'support 42' in sqlite:" in other("import", str(out), status=7).stderr
     other("import", str(out), "--as", "copy")
     assert other.items("copy") == ALL[:4]
     shell("export", "support 42", "-f", str(out), "--force", "--to", "2")
@@ -327,7 +329,7 @@ def test_a_damaged_file_is_refused(shell: Shell, tmp_path: Path) -> None:
     out.write_bytes(b"")
     other("import", str(out), status=7)
     out.write_bytes(b"".join(lines))
-    assert "would be at version 5" in other("import", str(out), "--dry-run").stdout
+    assert "would be imported, at version 5" in other("import", str(out), "--dry-run").stdout
     other("show", "support 42", status=4)
 
 
@@ -348,12 +350,16 @@ def test_migrate_there_and_back(shell: Shell, file: Path, tmp_path: Path) -> Non
     assert "18 would migrate" not in dry.stderr
     assert "19 would migrate" in dry.stderr
     done = shell("migrate", "--ids-from", str(ids), status=1)
-    rows = dict(line.split("\t") for line in done.stdout.splitlines())
-    assert rows["s3"] == "migrated: 4 items"
-    assert rows["s7"].startswith("failed: s7:messages")
-    assert rows["s20"].startswith("nothing there")
+    rows = [tuple(line.split("\t")) for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows] == [f"s{number}" for number in range(21)]
+    assert (rows[0][1:], rows[3][1:]) == (("migrated", "1 item"), ("migrated", "4 items"))
+    assert rows[7][1] == "failed"
+    assert rows[7][2].startswith("s7:messages")
+    assert rows[20][1:] == ("nothing there", "")
+    assert "error: 1 failed, and nothing of them was deleted\n  's7': s7:messages" in done.stderr
     assert "19 migrated" in done.stderr
     assert "19 already there" in shell("migrate", "--ids-from", str(ids), status=1).stderr
+    assert "19 already there" in shell("migrate", "--ids-from", str(ids), "--dry-run", status=1).stderr
     assert shell.items("s3") == [{"n": one} for one in range(4)]
     other = Shell(f"sqlite:///{tmp_path / 'other.db'}")
     other("migrate", "s3", "--from-url", shell.url, "--to", "single-key")

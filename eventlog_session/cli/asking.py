@@ -7,16 +7,21 @@ from typing import Any
 import click
 
 from ..errors import StoreRefused, Unavailable
-from .base import NO, REFUSED, STORE, UNREACHABLE, commands, fail, origin, progress
+from .base import commands
+from .places import NO, REFUSED, UNREACHABLE, no_sidecar, stored
+from .saying import STORE, fail, progress
 
 
 @commands.command()
-@click.option("--store", metavar="URL", envvar=STORE, help="dapr://HOST:PORT/STATESTORE, or dapr:///STATESTORE.")
+@stored
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.option("--list", "listing", is_flag=True, help="The component types that are known, and how; asks nothing.")
 @click.pass_obj
 def certify(given: str | None, store: str | None, as_json: bool, listing: bool) -> None:
-    """Ask a Dapr state store how it behaves: what is guaranteed on it and what is not. Exits with 1 if a log can't be kept."""
+    """Ask a Dapr state store what it guarantees.
+
+    How it behaves, and what follows from that. Exits with 1 if a log can't be kept there.
+    """
     if listing:
         _list(as_json=as_json)
         return
@@ -32,7 +37,7 @@ def certify(given: str | None, store: str | None, as_json: bool, listing: bool) 
         with progress() as showing:
             certificate = asyncio.run(ask(client, name, progress=showing))
     except NoSidecar as error:
-        fail(f"{error} ({origin(url)}). Start one: dapr run --app-id NAME --resources-path ./components", UNREACHABLE)
+        no_sidecar(error, url)
     except Unavailable as error:
         fail(str(error), UNREACHABLE)
     except NoEtags as error:
