@@ -10,10 +10,14 @@ from functools import reduce
 
 import orjson
 
+from eventlog_session import Limits
 from eventlog_session.core.advance import link
+from eventlog_session.core.copy import Copying
+from eventlog_session.core.draft import draft
 from eventlog_session.core.events import Event
 from eventlog_session.core.head import _cut
 from eventlog_session.core.keys import ID_LENGTH, Keys
+from eventlog_session.protocol.walk import Recorded
 from eventlog_session.stores.base import Put
 
 
@@ -45,14 +49,35 @@ class Ledger:
     """The ids and keys that go with each head."""
     _lines: dict[str, list[str]] = field(default_factory=lambda: {"": []})
     """The ids of the events that make each hash chain, oldest first: after a failover there are several."""
+    _copies: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
+    """The ids of the events of each log that was to be restored, and the keys of all that is written of it, by its chain."""
+    _whole: dict[str, Event] = field(default_factory=dict)
+    """Their events by id."""
     _last: dict[str, int] = field(default_factory=dict)
-    """When each segment and node was sent for the last time."""
+    """When each segment, node and part was sent for the last time; and what else is written ahead of a commit."""
     _named: dict[str, set[str]] = field(default_factory=dict)
     """The keys that commits have written, by generation."""
 
     def asked(self, name: str | None, items: bytes, text: tuple[int, ...]) -> None:
         """Note what *name* is about to add: the event does not hold it if it is large. None for what was left."""
         self._asked[name] = items, text
+
+    def copying(self, file: Sequence[Recorded], limits: Limits, *, binary: bool) -> None:
+        """Note a whole log that somebody is about to write."""
+        made = Copying("", self.keys, limits, binary=binary)
+        chain, ids = "", []
+        for version, committed, _, event in file:
+            made.append(version, committed, event)
+            ready = draft(event, self.keys, limits, binary=binary)
+            self._events[event.id], self._whole[event.id] = ready.value, ready.event
+            chain = link(chain, ready.value)
+            ids.append(event.id)
+        copy = made.done()
+        self._copies[chain] = ids, [*copy.ahead, *copy.own]
+
+    def ahead(self, values: Sequence[Put], tick: int) -> None:
+        """Note what is written ahead of a commit."""
+        self._last.update((put.key, tick) for put in values)
 
     def sending(self, head: Put, values: Sequence[Put], tick: int) -> None:
         """Note a commit on its way."""
@@ -62,6 +87,13 @@ class Ledger:
             self._events.setdefault(event_id, value)
         self._last.update((put.key, tick) for put in values if put.key[-ID_LENGTH:] not in events)
         self._commits[head.value] = list(events), [put.key for put in values if put.key != self.keys.adopted]
+        if self._copies:
+            kind, _, _, fields = orjson.loads(_cut(head.value)[0])[:4]
+            copied = self._copies.get(fields["h"]) if kind == "eventlog-head" else None
+            if copied is not None:
+                for event_id in copied[0]:
+                    self.sent.setdefault(event_id, tick)
+                self._commits[head.value] = copied
 
     def stands(self, value: bytes, tick: int) -> None:
         """Note what was just written under the head's key."""
@@ -95,7 +127,8 @@ class Ledger:
                 keys = self._named.get(epoch.generation, set())
                 named.update(key for key in keys if self._last.get(key, 0) <= following.erased)
                 for event in self.events(epoch.chain):
-                    named.update(self.keys.part(event.id, number) for number in range(event.parts.number if event.parts else 0))
+                    parts = [self.keys.part(event.id, number) for number in range(event.parts.number if event.parts else 0)]
+                    named.update(key for key in parts if self._last.get(key, 0) <= following.erased)
         named -= {key for key in named if interrupted and self.landed.get(key, 0) > self.epochs[1].since}
         return (named - self._named.get(self.epochs[-1].generation, set())) & there.keys()
 
@@ -107,6 +140,8 @@ class Ledger:
         raise LookupError("a head that follows from none")
 
     def _event(self, event_id: str) -> Event:
+        if event_id in self._whole:
+            return self._whole[event_id]
         event = Event.of(self._events[event_id])
         if event.parts is None:
             return event

@@ -157,7 +157,9 @@ class _Schedule:
             alive = set()
         logs = [*erased(world.ledger), log]
         left = LEFT if world.legacy else []
-        return check(world.calls, logs, world.ledger.sent, left=left, forgot=world.forgot, alive=alive)
+        return check(
+            world.calls, logs, world.ledger.sent, left=left, forgot=world.forgot, alive=alive, room=world.limits.tags
+        )  # fmt: skip
 
     async def _settle(self) -> None:
         """Have somebody ask what became of what is in doubt, and repeat what has a key."""

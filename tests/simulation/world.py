@@ -15,6 +15,7 @@ from eventlog_session.core.head import Head
 from eventlog_session.core.keys import Keys
 from eventlog_session.errors import Unavailable
 from eventlog_session.protocol.adoption import legacy_key
+from eventlog_session.protocol.walk import Recorded
 from eventlog_session.stores.base import Committed, NotCommitted, Put, Traits, Value
 from eventlog_session.testing import Chance, Fault, FaultyStore, ProfiledStore
 from eventlog_session.testing.profiles import BORN_TWICE, FAILED_OVER
@@ -51,6 +52,8 @@ class World:
     """Whether old versions are given up."""
     erases: bool = False
     """Whether the session is erased: then no write is under way for longer than `GRACE`."""
+    copies: bool = False
+    """Whether whole logs are restored to where there is no session yet."""
     expired: bool = False
     """Whether the session ever was gone for its ttl: then whatever follows is another one."""
     traced: bool = False
@@ -63,6 +66,8 @@ class World:
     """Those that brought an idempotency key first."""
     doubts: list[Call] = field(default_factory=list)
     """Those that ended with an `OutcomeUnknown`."""
+    files: "dict[str, Sequence[Recorded]]" = field(default_factory=dict)
+    """Whole logs to be restored, by the name of the call that was the first to do so."""
     trace: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     wires: "list[Wire]" = field(default_factory=list)
@@ -139,6 +144,11 @@ class Watched(ProfiledStore):
         super().__init__(world.profile, clock=world.clock, pause=world.pause)
         self._world = world
 
+    @property
+    def keeps_bytes(self) -> bool:
+        """Whether bytes come back as they were put, and not as text."""
+        return self._profile.traits.keeps_bytes
+
     def keys(self) -> Mapping[str, object]:
         """Return everything that is there, by its key."""
         return self._held
@@ -193,6 +203,7 @@ class Wire:
         await self._ask("create", head)
 
     async def put_many(self, values: Sequence[Put]) -> None:  # noqa: D102
+        self._world.ledger.ahead(values, self._world.ticks)
         await self._ask("put_many", values)
 
     async def delete_many(self, keys: Sequence[str]) -> None:  # noqa: D102
