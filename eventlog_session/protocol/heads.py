@@ -47,6 +47,11 @@ class Known:
         return not self.data
 
     @property
+    def standing(self) -> Head:
+        """The head as the session reads: what a `DaprSession` left is its version 1 before it is taken over."""
+        return self.head if self.legacy is None else self.head._replace(version=1, length=self.legacy.count)
+
+    @property
     def vacant(self) -> bool:
         """Whether there is something, but no session: a genesis, a tombstone, or a head that has expired."""
         return not self.absent and not self.head.version

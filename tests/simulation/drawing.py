@@ -82,7 +82,7 @@ class Drawing:
         if kind in ("pop", "clear", "pop newest", "undo", "redo", "untag") and random.random() < 0.15:
             what["expected"] = process.version
         if kind in ("pop", "pop newest", "undo", "redo"):
-            what["number"] = random.choice((1, 1, 1, 2, 3))
+            what["number"] = random.choice((1, 1, 1, 2, 3, 5))
         if kind in ("rewind", "past", "trim") or (kind == "tag" and random.random() < 0.5):
             what["target"] = random.randint(0, process.version + (random.random() < 0.05))
         if kind in ("tag", "untag", "tagged"):

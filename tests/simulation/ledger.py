@@ -7,6 +7,7 @@ The log is its own witness for what can still be read of it. Of what was trimmed
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from typing import Any
 
 import orjson
 
@@ -44,7 +45,7 @@ class Ledger:
     landed: dict[str, int] = field(default_factory=dict)
     """When each key was written for the last time."""
     _events: dict[str, bytes] = field(default_factory=dict)
-    _asked: dict[str | None, tuple[bytes, tuple[int, ...]]] = field(default_factory=dict)
+    _asked: dict[str | None, dict[str, Any]] = field(default_factory=dict)
     _commits: dict[bytes, tuple[list[str], list[str]]] = field(default_factory=dict)
     """The ids and keys that go with each head."""
     _lines: dict[str, list[str]] = field(default_factory=lambda: {"": []})
@@ -58,9 +59,9 @@ class Ledger:
     _named: dict[str, set[str]] = field(default_factory=dict)
     """The keys that commits have written, by generation."""
 
-    def asked(self, name: str | None, items: bytes, text: tuple[int, ...]) -> None:
-        """Note what *name* is about to add: the event does not hold it if it is large. None for what was left."""
-        self._asked[name] = items, text
+    def asked(self, name: str | None, **data: Any) -> None:
+        """Note the fields of its event that *name* is about to write: it does not hold them if large. None for what was left."""
+        self._asked[name] = data
 
     def copying(self, file: Sequence[Recorded], limits: Limits, *, binary: bool) -> None:
         """Note a whole log that somebody is about to write."""
@@ -145,5 +146,4 @@ class Ledger:
         event = Event.of(self._events[event_id])
         if event.parts is None:
             return event
-        items, text = self._asked[event.extensions.get("call")]
-        return replace(event, items=items, text=text)
+        return replace(event, **self._asked[event.extensions.get("call")])

@@ -114,8 +114,9 @@ class Process:
     async def _write(self, call: Call, told: Told) -> Answer:
         log, extensions, ttl = self.log, told.extensions, told.ttl
         if call.kind == "add":
-            data, count, text = self._encode(call)
-            return await log.add(data, count, text, extensions, ttl, expected=told.expected, key=call.key)
+            data, text = encoded(call.items)
+            self.world.ledger.asked(call.name, items=data, text=text)
+            return await log.add(data, len(call.items), text, extensions, ttl, expected=told.expected, key=call.key)
         if call.kind == "rewind":
             return await log.rewind(call.target or 0, extensions, ttl, expected=told.expected)
         if call.kind == "trim":
@@ -132,14 +133,11 @@ class Process:
         call.expected, call.found = view.version, paired(view.items, view.texts)
         call.number = min(call.number, len(view.items))
         self.world.note(f"{call.name} read {call.expected}")
-        on = told._replace(expected=Expected(view.version, view.generation))
-        return await replace(self.log, None if call.number < 0 else call.number, *self._encode(call), on)
-
-    def _encode(self, call: Call) -> tuple[bytes, int, tuple[int, ...]]:
-        """Return the call's items as the log takes them; the ledger is told."""
         data, text = encoded(call.items)
-        self.world.ledger.asked(call.name, data, text)
-        return data, len(call.items), text
+        effect = {"base": 0} if call.number < 0 else {"pops": call.number}
+        self.world.ledger.asked(call.name, items=data, text=text, **effect)
+        on = told._replace(expected=Expected(view.version, view.generation))
+        return await replace(self.log, effect.get("pops"), data, len(call.items), text, on)
 
     def next_call(self, kind: str, **what: Any) -> Call:
         """Return a call to make now."""

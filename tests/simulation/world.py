@@ -80,7 +80,7 @@ class World:
         self.ledger = Ledger(Keys(SESSION))
         self.store = Watched(self)
         if self.legacy:
-            self.ledger.asked(None, orjson.dumps([item for item, _ in LEFT]), ())
+            self.ledger.asked(None, items=orjson.dumps([item for item, _ in LEFT]))
             left = json.dumps([json.dumps(item, separators=(",", ":")) for item, _ in LEFT]).encode()
             self.store.hold(Put(legacy_key(SESSION), left))
 
