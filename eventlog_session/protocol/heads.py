@@ -13,7 +13,7 @@ from typing import TypeVar
 from ..core.head import Head
 from ..core.keys import Keys
 from ..core.tombstone import Tombstone
-from ..errors import CorruptLog, EventLogError, ForkDetected, UnsupportedFormat
+from ..errors import BeingErased, CorruptLog, EventLogError, ForkDetected, UnsupportedFormat
 from ..limits import Limits
 from ..runtime import Runtime
 from ..stores.base import Store, Value
@@ -55,6 +55,13 @@ class Known:
     def vacant(self) -> bool:
         """Whether there is something, but no session: a genesis, a tombstone, or a head that has expired."""
         return not self.absent and not self.head.version
+
+    def as_not_being_erased(self) -> None:
+        """Raise BeingErased when there is something left to delete of what was erased here."""
+        if self.tombstone is not None and self.tombstone.remains is not None:
+            raise BeingErased(
+                "the session is being erased; wait until erase() has returned, or call it again if it was cut short"
+            )
 
 
 class Heads:

@@ -95,9 +95,9 @@ class Drawing:
     def restore(self, process: Process) -> Call:
         """Return the wish to have a whole log where there is none: a new one, or the same that somebody else has."""
         world, random = self.world, self.random
-        if world.files and random.random() < 0.3:
-            name = random.choice(list(world.files))
-            items = [(orjson.loads(one.event.items)[0], bool(one.event.text)) for one in world.files[name]]
+        if world.ledger.files and random.random() < 0.5:
+            name = random.choice(list(world.ledger.files))
+            items = [(orjson.loads(one.event.items)[0], bool(one.event.text)) for one in world.ledger.files[name][0]]
             return process.next_call("restore", key=name, items=items)
         call = process.next_call("restore", items=[self._item(process, place) for place in range(random.randint(1, 12))])
         file, now = [], process.log.runtime.now()
@@ -105,8 +105,7 @@ class Drawing:
             data, text = encoded([item])
             event = Event(mint(random.randbytes(10)), ADDED, now, count=1, items=data, text=text, extensions={"call": call.name})
             file.append(Recorded(version, now, version, event))
-        world.files[call.name] = file
-        world.ledger.copying(file, world.limits, binary=world.store.keeps_bytes)
+        world.ledger.files[call.name] = file, world.limits, world.store.keeps_bytes
         return call
 
     def repeat(self, process: Process, first: Call, *, other: bool = False) -> Call:

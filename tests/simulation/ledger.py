@@ -13,7 +13,7 @@ import orjson
 
 from eventlog_session import Limits
 from eventlog_session.core.advance import link
-from eventlog_session.core.copy import Copying
+from eventlog_session.core.copy import Copying, reborn
 from eventlog_session.core.draft import draft
 from eventlog_session.core.events import Event
 from eventlog_session.core.head import _cut
@@ -50,6 +50,10 @@ class Ledger:
     """The ids and keys that go with each head."""
     _lines: dict[str, list[str]] = field(default_factory=lambda: {"": []})
     """The ids of the events that make each hash chain, oldest first: after a failover there are several."""
+    files: dict[str, tuple[Sequence[Recorded], Limits, bool]] = field(default_factory=dict)
+    """Whole logs that are restored, under which limits and whether as bytes; by the name of the call that was the first to."""
+    _copied: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
+    """Which of them, where what was erased, are among the following."""
     _copies: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
     """The ids of the events of each log that was to be restored, and the keys of all that is written of it, by its chain."""
     _whole: dict[str, Event] = field(default_factory=dict)
@@ -63,11 +67,20 @@ class Ledger:
         """Note the fields of its event that *name* is about to write: it does not hold them if large. None for what was left."""
         self._asked[name] = data
 
-    def copying(self, file: Sequence[Recorded], limits: Limits, *, binary: bool) -> None:
-        """Note a whole log that somebody is about to write."""
+    def copied(self, fields: Mapping[str, Any]) -> tuple[list[str], list[str]] | None:
+        """Return the ids and keys that go with a head with *fields* if it is that of a whole log."""
+        erased = tuple(fields.get("o", ()))
+        for name, copying in self.files.items():
+            if (name, erased) not in self._copied:
+                self._copied.add((name, erased))
+                self._copy(*copying, erased)
+        return self._copies.get(fields["h"])
+
+    def _copy(self, file: Sequence[Recorded], limits: Limits, binary: bool, erased: tuple[str, ...]) -> None:  # noqa: FBT001
         made = Copying("", self.keys, limits, binary=binary)
         chain, ids = "", []
         for version, committed, _, event in file:
+            event = reborn(event, erased)
             made.append(version, committed, event)
             ready = draft(event, self.keys, limits, binary=binary)
             self._events[event.id], self._whole[event.id] = ready.value, ready.event
@@ -88,9 +101,9 @@ class Ledger:
             self._events.setdefault(event_id, value)
         self._last.update((put.key, tick) for put in values if put.key[-ID_LENGTH:] not in events)
         self._commits[head.value] = list(events), [put.key for put in values if put.key != self.keys.adopted]
-        if self._copies:
+        if self.files:
             kind, _, _, fields = orjson.loads(_cut(head.value)[0])[:4]
-            copied = self._copies.get(fields["h"]) if kind == "eventlog-head" else None
+            copied = self.copied(fields) if kind == "eventlog-head" else None
             if copied is not None:
                 for event_id in copied[0]:
                     self.sent.setdefault(event_id, tick)

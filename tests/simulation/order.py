@@ -38,7 +38,7 @@ class Order:
         """What each call has made: of a whole log the last version."""
         self.places = {call.mark: version for version, call in enumerate(made) if call is not None}
         """What each call and those with the same key have made."""
-        self.makers = [call for call in calls if call.kind == "restore" and call.fate != "not written" and self.may_hold(call)]
+        self.makers = [call for call in calls if call.kind == "restore" and self.may_hold(call) and self._may_make(call)]
         """Who may have restored it, if it was restored."""
         copied = _copied(made)
         require(len(self.places) + taken_over + copied == len(log.events), "an event is in the log twice, or nobody wrote it")
@@ -73,6 +73,9 @@ class Order:
         """Whether this was the log at every moment of *call*."""
         ended_before = self.log.until is None or (call.ended is not None and call.ended < self.log.until)
         return ended_before and call.began > self.log.epoch.since
+
+    def _may_make(self, call: Call) -> bool:
+        return call.fate != "not written" or not self.must_hold(call)  # written and erased is as good as not written
 
     def heard(self, when: int) -> int:
         """Return the newest version that had been heard of by *when*, 0 if the store may have forgotten it since."""

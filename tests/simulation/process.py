@@ -90,7 +90,7 @@ class Process:
             assert call.doubt is not None
             call.version = await self.log.resolve(call.doubt)
         elif call.kind == "restore":
-            call.version = await restore(self.log, _each(self.world.files[call.mark]))
+            call.version = await restore(self.log, _each(self.world.ledger.files[call.mark][0]))
         else:
             await self._change(call)
 

@@ -15,7 +15,6 @@ from eventlog_session.core.head import Head
 from eventlog_session.core.keys import Keys
 from eventlog_session.errors import Unavailable
 from eventlog_session.protocol.adoption import legacy_key
-from eventlog_session.protocol.walk import Recorded
 from eventlog_session.stores.base import Committed, NotCommitted, Put, Traits, Value
 from eventlog_session.testing import Chance, Fault, FaultyStore, ProfiledStore
 from eventlog_session.testing.profiles import BORN_TWICE, FAILED_OVER
@@ -66,8 +65,6 @@ class World:
     """Those that brought an idempotency key first."""
     doubts: list[Call] = field(default_factory=list)
     """Those that ended with an `OutcomeUnknown`."""
-    files: "dict[str, Sequence[Recorded]]" = field(default_factory=dict)
-    """Whole logs to be restored, by the name of the call that was the first to do so."""
     trace: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     wires: "list[Wire]" = field(default_factory=list)
