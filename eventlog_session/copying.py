@@ -54,8 +54,8 @@ async def restore(
     Write a whole log of *events*, all or nothing, and return its version; *ttl* is counted from the last of them.
 
     Everything is looked at before anything is written. What a `DaprSession` left under the id stands in the way, unless this
-    *takes_over* from it. Raises SessionExists, BeingErased, or Conflict when a session was erased there meanwhile; InvalidExport
-    or InvalidItem when the events make no log.
+    *takes_over* from it. Raises SessionExists, BeingErased, or Conflict when a session was erased there meanwhile;
+    InvalidExport or InvalidItem when the events make no log.
     """
     erased = await log.on_head(_vacant(takes_over=takes_over))
     copying = Copying(log.session_id, log.keys, log.limits, binary=(await log.store.traits()).keeps_bytes)

@@ -75,8 +75,9 @@ async def load(
     """
     Make a session what the lines of *file* say, all or nothing, and return the version that it stands at.
 
-    It need not have the id that was exported. Where a session was erased the events get new ids. A *dry_run* checks everything and writes nothing. Raises InvalidExport, naming
-    the line, before anything is written; SessionExists, BeingErased or Conflict as `restore` does.
+    It need not have the id that was exported; where a session was erased before, the events get new ids. A *dry_run* checks
+    everything and writes nothing. Raises InvalidExport, naming the line, before anything is written; SessionExists, BeingErased
+    or Conflict as `restore` does.
     """
 
     async def events() -> AsyncIterator[Recorded]:

@@ -2,9 +2,9 @@
 A whole log at once, from its events: how a fork, an import and a migration come to be.
 
 The events are appended to a head that nobody has seen, one after the other, exactly as commits would have appended them, with
-their own times, commit times and ids; with others where a session was erased. So every version reads as it did, and a copy is a log like any other. All values are
-written ahead under the new session's keys, and named by no head, so harmless; the head comes last and makes it so: all or
-nothing.
+their own times, commit times and ids; only where a session was erased they get other ids. So every version reads as it did, and
+a copy is a log like any other. All values are written ahead under the new session's keys, and named by no head, so harmless;
+the head comes last and makes it so: all or nothing.
 """
 
 from array import array

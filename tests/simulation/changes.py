@@ -1,9 +1,9 @@
 """What can be wrong with a change: with what is in the log of it, and with what its caller was told."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from eventlog_session.core.events import NO_VERSION, TAG, TAG_VERSION, TRIMMED, TRIMMED_BEFORE, Event
+from eventlog_session.core.events import NO_VERSION, TAG, TAG_VERSION, TRIMMED_BEFORE, Event
 from eventlog_session.errors import (
     BeingErased,
     Conflict,
@@ -66,13 +66,28 @@ def _is_trimmed_tag(order: Order, call: Call, version: int) -> bool:
     return tagged < order.log.floors[version] if tagged is not None else not isinstance(call.error, HistoryTrimmed)
 
 
-def _wrong_event(order: Order, call: Call, place: int, room: int) -> str:  # noqa: PLR0911 one reason after the other
+def _wrong_event(order: Order, call: Call, place: int, room: int) -> str:
     """Return what is wrong with *call*, whose event makes version *place*."""
     event = order.log.events[place - 1]
     if event.kind != KINDS[call.kind] or not _asked_for(order, call, place, event):
         return "another event than was asked for"
     if call.items and order.log.states[place][-len(call.items) :] != call.items:
         return "other items than were added"
+    if misplaced := _misplaced(order, call, place, event):
+        return misplaced
+    to = (call.target or 0) if call.kind == "tag" else (event.base or 0)
+    if 0 < to < order.log.floors[place - 1]:
+        return "went back to what had been trimmed, or gave it a name"
+    if len(order.log.tags[place]) > room:
+        return f"more than {room} tags"
+    if call.kind in ("undo", "redo"):
+        wrong = wrong_step(call, place, order.editors[place - 1], order.log.states, event.base)
+        return wrong or _wrong_answer(order, call, place)
+    return _wrong_answer(order, call, place)
+
+
+def _misplaced(order: Order, call: Call, place: int, event: Event) -> str:
+    """Return why *event*, which *call* has made, can't be at *place*, or anywhere."""
     if place <= order.heard(call.began):
         return f"in the log at {place}, before what had ended when it began"
     if call.ended is not None and order.sent[event.id] >= call.ended:
@@ -85,13 +100,7 @@ def _wrong_event(order: Order, call: Call, place: int, room: int) -> str:  # noq
         return "written with the key of another"
     if call.expected not in (None, place - 1):
         return f"in the log at {place}, and expected to follow {call.expected}"
-    if 0 < (event.base or 0) < order.log.floors[place - 1]:
-        return "went back to what had been trimmed"
-    if call.kind in ("undo", "redo"):
-        wrong = wrong_step(call, place, order.editors[place - 1], order.log.states, event.base)
-    else:
-        wrong = f"more than {room} tags" if len(order.log.tags[place]) > room else ""
-    return wrong or _wrong_answer(order, call, place)
+    return ""
 
 
 def _asked_for(order: Order, call: Call, place: int, event: Event) -> bool:
@@ -99,7 +108,7 @@ def _asked_for(order: Order, call: Call, place: int, event: Event) -> bool:
     before = order.log.states[place - 1]
     pops = {"pop": call.number, "pop newest": min(call.number, len(before)), "replace": max(0, call.number)}
     base = {"clear": 0, "rewind": call.target, "replace": 0 if call.number < 0 else None}
-    told = {
+    told: Mapping[str, Mapping[str, str | None]] = {
         "trim": {TRIMMED_BEFORE: str(call.target)},
         "tag": {TAG: call.tag, TAG_VERSION: None if call.target is None else str(call.target)},
         "untag": {TAG: call.tag, TAG_VERSION: NO_VERSION},

@@ -23,8 +23,8 @@ _LYING: Final = frozenset({"mongodb", "etcd", "plain"})
 _FAULTS: Final[Sequence[Fault]] = tuple(fault for fault in Fault if fault not in (Fault.STALE_HEAD, Fault.FALSE_SUCCESS))
 _KINDS: Final[Mapping[str, float]] = MappingProxyType(
     {
-        "add": 9, "repeat": 2, "pop": 3, "pop newest": 1, "clear": 1, "rewind": 2, "trim": 1, "undo": 3, "redo": 2, "replace": 2,
-        "tag": 1, "untag": 0.4, "read": 3, "past": 2, "tagged": 0.6, "walk": 1, "verify": 0.5, "resolve": 0.5,
+        "add": 9, "repeat": 2, "pop": 3, "pop newest": 1, "clear": 1, "rewind": 2, "trim": 1, "undo": 3, "redo": 2,
+        "replace": 2, "tag": 1, "untag": 0.4, "read": 3, "past": 2, "tagged": 0.6, "walk": 1, "verify": 0.5, "resolve": 0.5,
     }
 )  # fmt: skip
 KEPT: Final = 100
@@ -103,7 +103,8 @@ class Drawing:
         file, now = [], process.log.runtime.now()
         for version, item in enumerate(call.items, 1):
             data, text = encoded([item])
-            event = Event(mint(random.randbytes(10)), ADDED, now, count=1, items=data, text=text, extensions={"call": call.name})
+            made_by = {"call": call.name}
+            event = Event(mint(random.randbytes(10)), ADDED, now, count=1, items=data, text=text, extensions=made_by)
             file.append(Recorded(version, now, version, event))
         world.ledger.files[call.name] = file, world.limits, world.store.keeps_bytes
         return call

@@ -30,7 +30,8 @@ Changes, and what their events are. "pop" takes as many items as it says or none
 kinds of calls are read, walk, verify, resolve, erase and restore.
 """
 NOT_WRITTEN = (
-    Conflict, Unavailable, StoreRefused, InvalidItem, NoSuchPoint, IdempotencyKeyReused, BeingErased, SessionExists, TooManyTags,
+    Conflict, Unavailable, StoreRefused, InvalidItem, NoSuchPoint, IdempotencyKeyReused, BeingErased, SessionExists,
+    TooManyTags,
 )  # fmt: skip
 UNKNOWN = (OutcomeUnknown, ForkDetected, CorruptLog)
 
@@ -48,7 +49,7 @@ class Call:
     began: int
     items: State = field(default_factory=list)
     target: int | None = None
-    """The version to rewind to, to read, to tag or to trim before; of a read None for the present, of a tag for what is there."""
+    """The version to rewind to, to read, to tag or to trim before; None for the present."""
     number: int = 1
     """How many items are popped, or replaced (-1 for all), or changes undone or redone."""
     tag: str | None = None

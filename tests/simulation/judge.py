@@ -4,8 +4,9 @@ The check of what was done, with the log itself as the witness of the order.
 The promise: an acknowledged change is in the log exactly once, at the version that its answer names and with what it said; one
 that raised "not written" is not in it; one of unknown fate at most once; those with the same idempotency key are one. The order
 of the log agrees with real time: what ended before another began stands before it. What was read at a version is what that
-version reads as for ever, or until it is trimmed, and it was the present at some moment of the call. An undo undid what was last
-when it was written, and a redo redid what was undone last: an editor with two stacks, led along the order, says what that is.
+version reads as for ever, or until it is trimmed, and it was the present at some moment of the call. An undo undid what was
+last when it was written, and a redo redid what was undone last: an editor with two stacks, led along the order, says what that
+is.
 
 A session that was erased ends a log and begins another. Each is judged by itself; a call that went on while one took the
 place of the other may belong to either.
@@ -39,8 +40,8 @@ def check(
 
     *logs* are those that were erased and the one that is there. *sent* says when each event first was, by its id. *left* is
     what was there before the first log, and is its first version. *forgot* says that the store lost what it had acknowledged:
-    then a change may be missing if the process that knew of it was told since, or is not *alive* to be told. *room* is for how many
-    tags there is room.
+    then a change may be missing if the process that knew of it was told since, or is not *alive* to be told. A session has
+    *room* for so many tags.
     """
     told: dict[str, int] = {}
     for call in calls:
@@ -79,21 +80,25 @@ def _outcomes(call: Call, written: bool) -> Iterator[str]:
         yield "reads"
     elif call.kind in KINDS:
         yield call.fate
-        if call.fate in ("unknown", "cancelled", "never heard of"):
-            yield f"{call.fate}: {'written' if written else 'absent'}"
-        if call.key is not None and call.fate == "acknowledged":
-            yield "key: written" if written else "key: repeated"
-        if isinstance(call.error, IdempotencyKeyReused):
-            yield "key: reused"
-        if call.expected is not None and call.fate in ("acknowledged", "not written"):
-            yield f"expected: {call.fate}"
-        if call.fate == "acknowledged" and call.kind not in ("add", "pop", "clear", "rewind"):
-            yield f"{call.kind}: done"
-        if isinstance(call.error, Conflict) and call.kind in ("undo", "redo", "replace"):
-            yield f"{call.kind}: lost"
+        yield from _details(call, written)
     elif isinstance(call.error, SessionExists):
         yield "restore: exists"
     elif call.error is None and call.ended is not None:
         yield call.kind if call.kind != "resolve" else f"resolve: {'absent' if call.version is None else 'written'}"
     else:
         yield f"{call.kind}: no answer"
+
+
+def _details(call: Call, written: bool) -> Iterator[str]:
+    if call.fate in ("unknown", "cancelled", "never heard of"):
+        yield f"{call.fate}: {'written' if written else 'absent'}"
+    if call.key is not None and call.fate == "acknowledged":
+        yield "key: written" if written else "key: repeated"
+    if isinstance(call.error, IdempotencyKeyReused):
+        yield "key: reused"
+    if call.expected is not None and call.fate in ("acknowledged", "not written"):
+        yield f"expected: {call.fate}"
+    if call.fate == "acknowledged":
+        yield f"{call.kind}: done"
+    if isinstance(call.error, Conflict):
+        yield f"{call.kind}: lost"

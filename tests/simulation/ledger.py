@@ -64,7 +64,7 @@ class Ledger:
     """The keys that commits have written, by generation."""
 
     def asked(self, name: str | None, **data: Any) -> None:
-        """Note the fields of its event that *name* is about to write: it does not hold them if large. None for what was left."""
+        """Note fields of the event that *name*, None for what was left, is about to write: a large one does not hold them."""
         self._asked[name] = data
 
     def copied(self, fields: Mapping[str, Any]) -> tuple[list[str], list[str]] | None:
@@ -76,11 +76,11 @@ class Ledger:
                 self._copy(*copying, erased)
         return self._copies.get(fields["h"])
 
-    def _copy(self, file: Sequence[Recorded], limits: Limits, binary: bool, erased: tuple[str, ...]) -> None:  # noqa: FBT001
+    def _copy(self, file: Sequence[Recorded], limits: Limits, binary: bool, erased: tuple[str, ...]) -> None:
         made = Copying("", self.keys, limits, binary=binary)
         chain, ids = "", []
-        for version, committed, _, event in file:
-            event = reborn(event, erased)
+        for version, committed, _, exported in file:
+            event = reborn(exported, erased)
             made.append(version, committed, event)
             ready = draft(event, self.keys, limits, binary=binary)
             self._events[event.id], self._whole[event.id] = ready.value, ready.event

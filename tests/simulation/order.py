@@ -55,8 +55,9 @@ class Order:
         heard: list[tuple[int, int]] = []
         for call in calls:
             past = call.kind == "read" and (call.target is not None or call.tag is not None)
-            if call.ended is not None and call.error is None and call.version is not None and not past and self.must_hold(call):
-                heard.append((call.ended, call.version))
+            version = self.places.get(call.mark) if call.done else call.version
+            if call.ended is not None and call.error is None and version is not None and not past and self.must_hold(call):
+                heard.append((call.ended, version))
         heard.sort()
         self.ends = [ended for ended, _ in heard]
         self.newest = [0]

@@ -99,7 +99,7 @@ class Process:
         told = Told({"call": call.name}, call.ttl, on)
         if call.kind in ("undo", "redo"):
             call.moved = await step(self.log, call.number, told, forward=call.kind == "redo")
-            call.version = call.moved and call.moved.version
+            call.version = call.moved.version if call.moved else None
         elif call.kind == "tag":
             call.tagged = await tag(self.log, call.tag or "", call.target, told)
             call.done, call.version = True, None if call.target is not None else call.tagged + 1
