@@ -75,11 +75,8 @@ def _wrong_event(order: Order, call: Call, place: int, room: int) -> str:
         return "other items than were added"
     if misplaced := _misplaced(order, call, place, event):
         return misplaced
-    to = (call.target or 0) if call.kind == "tag" else (event.base or 0)
-    if 0 < to < order.log.floors[place - 1]:
-        return "went back to what had been trimmed, or gave it a name"
-    if len(order.log.tags[place]) > room:
-        return f"more than {room} tags"
+    if unfit := _unfit(order, call, place, event, room):
+        return unfit
     if call.kind in ("undo", "redo"):
         wrong = wrong_step(call, place, order.editors[place - 1], order.log.states, event.base)
         return wrong or _wrong_answer(order, call, place)
@@ -101,6 +98,18 @@ def _misplaced(order: Order, call: Call, place: int, event: Event) -> str:
     if call.expected not in (None, place - 1):
         return f"in the log at {place}, and expected to follow {call.expected}"
     return ""
+
+
+def _unfit(order: Order, call: Call, place: int, event: Event, room: int) -> str:
+    """Return why the log that there was before *place* should not have taken *event*."""
+    to = (call.target or 0) if call.kind == "tag" else (event.base or 0)
+    if 0 < to < order.log.floors[place - 1]:
+        return "went back to what had been trimmed, or gave it a name"
+    if call.kind == "tag" and to > place - 1:
+        return "tagged what was not there yet"
+    if call.kind == "untag" and call.tag not in order.log.tags[place - 1]:
+        return "took away a tag that was not there"
+    return f"more than {room} tags" if len(order.log.tags[place]) > room else ""
 
 
 def _asked_for(order: Order, call: Call, place: int, event: Event) -> bool:

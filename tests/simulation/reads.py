@@ -90,6 +90,7 @@ def wrong_restoration(order: Order, call: Call) -> str:
         return f"restored as version {call.version}, and it is {version}"
     if order.sent[order.log.events[version - 1].id] >= (call.ended or 0):
         return "acknowledged before it was sent"
-    if any(one is not call and one.fate == "acknowledged" and order.must_hold(one) for one in makers) and order.must_hold(call):
+    sure = [one for one in makers if one.fate == "acknowledged" and order.must_hold(one)]
+    if len(sure) > 1 and call in sure and not order.forgot:
         return "another has restored it, too"
     return "there was a session already" if order.heard(call.began) else ""
