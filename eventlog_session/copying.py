@@ -7,7 +7,7 @@ log of its own from then on.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-from .core.copy import Copying
+from .core.copy import Copying, reborn
 from .core.events import FORKED, FORKED_AT, FORKED_FROM, Event
 from .core.keys import mint
 from .errors import InvalidExport, SessionExists
@@ -54,18 +54,19 @@ async def restore(
     Write a whole log of *events*, all or nothing, and return its version; *ttl* is counted from the last of them.
 
     Everything is looked at before anything is written. What a `DaprSession` left under the id stands in the way, unless this
-    *takes_over* from it. Raises SessionExists; InvalidExport or InvalidItem when the events make no log.
+    *takes_over* from it. Raises SessionExists, BeingErased, or Conflict when a session was erased there meanwhile;
+    InvalidExport or InvalidItem when the events make no log.
     """
-    await log.on_head(_vacant(takes_over=takes_over))
+    erased = await log.on_head(_vacant(takes_over=takes_over))
     copying = Copying(log.session_id, log.keys, log.limits, binary=(await log.store.traits()).keeps_bytes)
     number = 0
     async for version, committed, _, event in events:
         number += 1
         try:
-            copying.append(version, committed, event)
+            copying.append(version, committed, reborn(event, erased))
         except InvalidExport as error:
             raise InvalidExport(f"event {number} of the file: {error}; nothing was written") from error
-    copy = copying.done(ttl=ttl, takes_over=takes_over)
+    copy = copying.done(ttl=ttl, takes_over=takes_over, erased=erased)
     if dry_run:
         return copy.head.version
     done = 0
@@ -78,9 +79,11 @@ async def restore(
     return copy.head.version
 
 
-def _vacant(*, takes_over: bool) -> Callable[[Known], Awaitable[None]]:
-    async def check(known: Known) -> None:
+def _vacant(*, takes_over: bool) -> Callable[[Known], Awaitable[tuple[str, ...]]]:
+    async def check(known: Known) -> tuple[str, ...]:
+        known.as_not_being_erased()
         if known.head.version or (known.legacy is not None and not takes_over):
             raise SessionExists("there is a session of that id already, and nothing was written; take another id, or erase it")
+        return known.head.erased
 
     return check

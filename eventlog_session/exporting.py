@@ -76,9 +76,9 @@ async def load(
     """
     Make a session what the lines of *file* say, all or nothing, and return the version that it stands at.
 
-    It need not have the id that was exported. The lines must be as `lines` wrote them, to the letter. A *dry_run* checks
-    everything and writes nothing. Raises InvalidExport, naming the line or the event that is wrong, before anything is
-    written; SessionExists when there is a session already.
+    It need not have the id that was exported; where a session was erased before, the events get new ids. The lines must be as
+    `lines` wrote them, to the letter. A *dry_run* checks everything and writes nothing. Raises InvalidExport, naming the line
+    or the event that is wrong, before anything is written; SessionExists, BeingErased or Conflict as `restore` does.
     """
 
     async def events() -> AsyncIterator[Recorded]:

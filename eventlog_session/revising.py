@@ -48,8 +48,8 @@ async def step(
 
     async def decided(known: Known) -> tuple[Head, Move | None]:
         if told.expected is not None:
-            told.expected.check(known.head)
-        return known.head, await log.reader.found(lambda loaded: find(known.head, loaded, steps))
+            told.expected.check(known.standing)
+        return known.standing, await log.reader.found(lambda loaded: find(known.head, loaded, steps))
 
     head, move = await log.on_head(decided)
     if move is None:
@@ -81,7 +81,7 @@ async def pop_newest(log: EventLog, number: int, told: Told) -> Answer:
         answer = await log.pop(told.extensions, told.ttl, number=number, expected=told.expected)
         if answer.version is not None:
             return answer
-        head = await log.head()
+        head = (await log.located(None))[0].standing
         if told.expected is not None:
             told.expected.check(head)
         if not head.length:

@@ -123,7 +123,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "nobody goes back to what was trimmed",
         [("protocol/propose", "if 0 < base < head.floor:", "if False:")],
-        "simulation plain 500",
+        "simulation plain 1000",
     ),
     Mutant(
         "a doubt is resolved as not written only once nothing can land any more",
@@ -359,7 +359,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "an undo is written on what it was decided on, or not at all",
         [("revising", "await log.submit(told.ttl, on, kind,", "await log.submit(told.ttl, None, kind,")],
-        "test_undo.py::test_undo_undoes_nobody_elses_change",
+        "simulation sql 300",
     ),
     Mutant(
         "any other change ends what can be redone",
@@ -407,6 +407,160 @@ MUTANTS: Sequence[Mutant] = (
         "a session has no more tags than its head can hold",
         [("protocol/propose", "event.extensions[TAG] not in head.tags and len(head.tags) >= self._limits.tags:", "False:")],
         "test_timetravel.py::test_tags_have_their_number",
+    ),
+    Mutant(
+        "what is replaced is what was read, or nothing",
+        [("revising", "told.ttl, told.expected, REPLACED", "told.ttl, None, REPLACED")],
+        "simulation sql 300",
+    ),
+    Mutant(
+        "all are popped only where there still are fewer than were asked for",
+        [
+            (
+                "revising",
+                "expected=Expected(head.version, head.generation)\n                )",
+                "expected=None\n                )",
+            )
+        ],
+        "simulation sql 1000",
+    ),
+    Mutant(
+        "what a DaprSession left is a version that can be expected",
+        [("protocol/heads", "return self.head if self.legacy is None else", "return self.head if True else")],
+        "simulation sql 1000",
+    ),
+    Mutant(
+        "what was taken over is not undone",
+        [("core/undo", "if not to or look(to).kind == ADOPTED:", "if not to:")],
+        "simulation sql 500",
+    ),
+    Mutant(
+        "what was undone before a redone undo can be redone after it",
+        [
+            (
+                "core/undo",
+                "row = (undo, place - 1) if place else _row(look, undo - 1)",
+                "row = (undo, place - 1) if place else None",
+            )
+        ],
+        "simulation sql 500",
+    ),
+    Mutant(
+        "a pop of more than there is takes nothing",
+        [("protocol/propose", "return event.pops > head.length", "return not head.length and bool(event.pops)")],
+        "simulation sql 300",
+    ),
+    Mutant(
+        "an untag takes the tag away",
+        [
+            (
+                "core/advance",
+                "return others if version == NO_VERSION else",
+                "return dict(head.tags) if version == NO_VERSION else",
+            )
+        ],
+        "simulation sql 300",
+    ),
+    Mutant(
+        "no event takes away a tag that is not there",
+        [
+            (
+                "protocol/propose",
+                "return event.extensions.get(TAG_VERSION) == NO_VERSION and event.extensions[TAG] not in head.tags",
+                "return False",
+            )
+        ],
+        "simulation sql 300",
+    ),
+    Mutant(
+        "a tag is for a version that there is when it is written",
+        [("protocol/propose", "if int(version) > head.version:", "if False:")],
+        "test_timetravel.py::test_a_tag_is_for_a_version_that_can_be_read_when_it_is_written",
+    ),
+    Mutant(
+        "a tag is for a version that is not trimmed when it is written",
+        [("protocol/propose", "if int(version) < head.floor:", "if False:")],
+        "test_timetravel.py::test_a_tag_is_for_a_version_that_can_be_read_when_it_is_written",
+    ),
+    Mutant(
+        "a copy's head is told from another's by its generation",
+        [("protocol/commit", "if head.generation != generation or head.version", "if head.version")],
+        "simulation sql 300",
+    ),
+    Mutant(
+        "all that a copy's head names is written before it",
+        [("copying", "        await log.store.put_many(", "        (")],
+        "simulation sql 300",
+    ),
+    Mutant(
+        "a copy is committed alone",
+        [("log", "Intent(copy=copy, alone=True)", "Intent(copy=copy)")],
+        "simulation sql 1000",
+    ),
+    Mutant(
+        "what is copied to where a session was erased has keys of its own",
+        [("core/copy", "if not erased:", "if True:")],
+        "test_copying.py::test_what_was_erased_and_is_imported_again_has_keys_of_its_own",
+    ),
+    Mutant(
+        "what is written ahead of a copy is not what was erased meanwhile",
+        [("protocol/propose", "if known.head.erased != copy.erased:", "if False:")],
+        "test_copying.py::test_an_erasure_between_the_values_of_a_copy_and_its_head_is_told",
+    ),
+    Mutant(
+        "nothing is written ahead to a session that is being erased",
+        [("copying", "        known.as_not_being_erased()\n", "")],
+        "test_copying.py::test_nothing_is_copied_to_what_is_being_erased",
+    ),
+    Mutant(
+        "a copied event was recorded no earlier than the one before it",
+        [("core/copy", "if committed < head.updated:", "if False:")],
+        "test_copying.py::test_a_file_that_is_no_log_is_refused",
+    ),
+    Mutant(
+        "a copied event starts from a version that is there",
+        [("core/copy", "if not 0 <= base <= head.version or 0 < base < head.floor:", "if False:")],
+        "test_copying.py::test_a_file_that_is_no_log_is_refused",
+    ),
+    Mutant(
+        "a copied event takes away no more than there is",
+        [("core/copy", "if not 0 <= event.pops <= self._lengths[base]:", "if False:")],
+        "test_copying.py::test_a_file_that_is_no_log_is_refused",
+    ),
+    Mutant(
+        "copied events follow one another",
+        [("core/copy", "if version != head.version + 1:", "if False:")],
+        "test_copying.py::test_restore_takes_events_that_follow_only",
+    ),
+    Mutant(
+        "a migration replaces no history but the one that the log began with",
+        [("migrating", "if not await _began_with(log, there):", "if False:")],
+        "test_migrating.py::test_a_log_of_something_else_is_left_alone",
+    ),
+    Mutant(
+        "a migrated history is compared with its source before that is deleted",
+        [("migrating", "    _compare(entries, await _at_first(log))", "    pass")],
+        "test_migrating.py::test_a_log_of_something_else_is_left_alone",
+    ),
+    Mutant(
+        "what was compacted after a run is replaced only while its items are the newest",
+        [("compaction", "if not await _same_newest(log, seen.version, newest.version, number):", "if False:")],
+        "test_wrappers.py::test_a_compaction_after_a_run_never_drops_what_another_process_adds",
+    ),
+    Mutant(
+        "a compaction is of one session, not of the one that began after it",
+        [("compaction", "if newest == on or newest.generation != seen.generation:", "if newest == on:")],
+        "test_wrappers.py::test_a_session_that_was_erased_and_begun_again_meanwhile",
+    ),
+    Mutant(
+        "a compaction by hand keeps what is newer than what was summed up",
+        [("compaction", "new + newer, on)", "new, on)")],
+        "test_wrappers.py::test_a_compaction_by_hand_keeps_what_another_process_adds",
+    ),
+    Mutant(
+        "a compaction by hand replaces only what was summed up",
+        [("compaction", "if after[: len(before)] != before:", "if False:")],
+        "test_wrappers.py::test_a_compaction_by_hand_of_what_another_process_took_back",
     ),
 )
 

@@ -2,7 +2,7 @@
 
 import ast
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from textwrap import dedent
 from typing import Any
@@ -15,7 +15,9 @@ from cryptography.fernet import Fernet
 
 from eventlog_session import (
     Conflict,
+    EventLog,
     EventLogSession,
+    HistoryTrimmed,
     Limits,
     MemoryStore,
     NoSuchPoint,
@@ -24,7 +26,9 @@ from eventlog_session import (
     SessionExists,
     Store,
     TooManyTags,
+    revising,
 )
+from eventlog_session.protocol.lane import Answer
 from eventlog_session.testing import CountingStore
 from eventlog_session.timetravel import TimeTravel
 
@@ -373,6 +377,30 @@ async def test_tags_have_their_number(session_id: str) -> None:
     await session.tag("b", at=1)
     await session.untag("a")
     await session.tag("c")
+
+
+async def test_a_tag_is_for_a_version_that_can_be_read_when_it_is_written(session_id: str) -> None:
+    """What was trimmed, or is another session's, since it was looked for is not named."""
+    store = MemoryStore()
+    log, other = EventLog(store, session_id), EventLog(store, session_id)
+    for item in (b"[1]", b"[2]", b"[3]"):
+        await log.add(item, 1)
+    held = log.submit
+
+    def after(work: Callable[[], Awaitable[object]]) -> None:
+        async def late(*told: Any, **effect: Any) -> Answer:
+            await work()
+            return await held(*told, **effect)
+
+        log.submit = late  # type: ignore[method-assign]
+
+    after(lambda: other.trim(3))
+    with pytest.raises(HistoryTrimmed):
+        await revising.tag(log, "t", 2, revising.Told({}))
+    after(lambda: other.erase(0))
+    with pytest.raises(NoSuchPoint):
+        await revising.tag(log, "t", 3, revising.Told({}))
+    assert not (await other.head()).version
 
 
 # ---- forks ---------------------------------------------------------------------------------------------------------------

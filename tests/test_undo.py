@@ -192,3 +192,27 @@ async def test_what_was_trimmed_can_not_be_undone(session_id: str) -> None:
     with pytest.raises(HistoryTrimmed):
         await step(log, 1, TOLD)
     assert (await log.read()).items == []
+
+
+async def test_of_what_a_dapr_session_left_all_is_popped_where_there_is_less(session_id: str) -> None:
+    """It is no event yet, and stands there all the same."""
+    store = MemoryStore()
+    await store.put_many([Put(f"{session_id}:messages", b'["{\\"a\\":1}","{\\"b\\":2}"]')])
+    answer = await pop_newest(EventLog(store, session_id), 3, TOLD)
+    assert list(answer.items) == [{"a": 1}, {"b": 2}]
+    assert await whole(store, session_id) == []
+
+
+async def test_what_a_dapr_session_left_is_the_version_expected(session_id: str) -> None:
+    """What reads as version 1 is to be expected as such, and not as the head without events that there is."""
+    store = MemoryStore()
+    await store.put_many([Put(f"{session_id}:messages", b'["{\\"a\\":1}"]')])
+    log = EventLog(store, session_id)
+    view = await log.read()
+    on = TOLD._replace(expected=Expected(view.version, view.generation))
+    assert await step(log, 1, on) is None
+    assert await step(log, 1, on, forward=True) is None
+    for kind in (step, pop_newest):
+        with pytest.raises(Conflict):
+            await kind(log, 2, TOLD._replace(expected=Expected(0)))
+    assert list((await pop_newest(log, 2, on)).items) == [{"a": 1}]

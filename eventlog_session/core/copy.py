@@ -2,13 +2,14 @@
 A whole log at once, from its events: how a fork, an import and a migration come to be.
 
 The events are appended to a head that nobody has seen, one after the other, exactly as commits would have appended them, with
-their own ids, times and commit times. So every version reads as it did, and a copy is a log like any other. All values are
-written ahead under the new session's keys, and named by no head, so harmless; the head comes last and makes it so: all or
-nothing.
+their own times, commit times and ids; only where a session was erased they get other ids. So every version reads as it did, and
+a copy is a log like any other. All values are written ahead under the new session's keys, and named by no head, so harmless;
+the head comes last and makes it so: all or nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 from ..limits import Limits
 from .admission import Admission
@@ -16,7 +17,7 @@ from .advance import append, seal
 from .draft import draft
 from .events import Event
 from .head import Head, Ref
-from .keys import Keys
+from .keys import Keys, mint
 from .merge import merge, mergeable
 from .run import Run
 
@@ -33,6 +34,20 @@ class Copy:
     """By key, the newest events, which go with the head."""
     takes_over: bool = False
     """Whether it is made of what a `DaprSession` left under the same id, and may be where that is."""
+    erased: tuple[str, ...] = ()
+    """The generations that were erased under its id before: another erasure may have been of the same keys."""
+
+
+def reborn(event: Event, erased: Sequence[str]) -> Event:
+    """
+    Return *event* as it is copied to where the generations *erased* were: under an id of its own.
+
+    It may be one of theirs, and who erased them may yet delete its key once more.
+    """
+    if not erased:
+        return event
+    name = f"{event.id} {' '.join(erased)}".encode()
+    return replace(event, id=mint(blake2b(name, digest_size=10, person=b"reborn").digest()))
 
 
 class Copying:
@@ -72,12 +87,12 @@ class Copying:
         (self._ahead if made.far else self._own)[self._keys.event(event.id)] = made.value
         self._head = self._sealed(head)
 
-    def done(self, *, ttl: int | None = None, takes_over: bool = False) -> Copy:
-        """Return the log, expiring *ttl* seconds after its last event."""
+    def done(self, *, ttl: int | None = None, takes_over: bool = False, erased: tuple[str, ...] = ()) -> Copy:
+        """Return the log, expiring *ttl* seconds after its last event; see `Copy` for the others."""
         head = self._head._replace(ttl=ttl, swept=self._head.tail.first - 1)
         own = list(self._own.items())
         early = len(own) - self._limits.commit_events  # as many as go into one commit go with the head
-        return Copy(head, self._ahead | dict(own[: max(0, early)]), dict(own[max(0, early) :]), takes_over)
+        return Copy(head, self._ahead | dict(own[: max(0, early)]), dict(own[max(0, early) :]), takes_over, erased)
 
     def _sealed(self, head: Head) -> Head:
         sealed = seal(head, self._keys, self._limits, binary=self._binary)

@@ -136,7 +136,7 @@ class Proposer:
         length = head.length if event.base is None else await self._base_length(head, event.base)
         if _is_idle(head, event):
             return Answer(None), head
-        _as_not_being_erased(known)
+        known.as_not_being_erased()
         if intent.draft.ahead:
             ttl = head.ttl if intent.ttl is None else intent.ttl
             await self._write_ahead(intent, ttl if ttl is None else max(ttl, longest))
@@ -265,9 +265,11 @@ class Proposer:
 
     async def _copy(self, known: Known, intent: Intent, copy: Copy) -> Proposal:
         """Return the proposal to have *copy*'s log where there is no session yet; all but the head's own values are there."""
-        _as_not_being_erased(known)
+        known.as_not_being_erased()
         if known.head.version or (known.legacy is not None and not copy.takes_over):
             raise SessionExists("there is a session of that id already, and nothing was written; take another id, or erase it")
+        if known.head.erased != copy.erased:  # with what is written ahead, if it was of the same events
+            raise Conflict("a session of that id was erased meanwhile; nothing was written, call again")
         traits = await self._store.traits()
         head = copy.head._replace(
             generation=mint(self._runtime.random_bytes(10)),
@@ -294,11 +296,6 @@ class Proposer:
         head = Head.absent(known.head.session_id, erased)
         put = Put(self._keys.head, tombstone.to_bytes())
         return Proposal(known, head, put, answers, tombstone=None if idle else tombstone)
-
-
-def _as_not_being_erased(known: Known) -> None:
-    if known.tombstone is not None and known.tombstone.remains is not None:
-        raise BeingErased("the session is being erased; wait until erase() has returned, or call it again if it was cut short")
 
 
 def _is_idle(head: Head, event: Event) -> bool:
