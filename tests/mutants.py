@@ -530,7 +530,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "copied events follow one another",
         [("core/admission", "if version != head.version + 1:", "if False:")],
-        "test_copying.py::test_restore_takes_events_that_follow_only",
+        "test_copying.py::test_a_file_that_is_no_log_is_refused",
     ),
     Mutant(
         "a migration replaces no history but the one that the log began with",
@@ -545,7 +545,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "what was compacted after a run is replaced only while its items are the newest",
         [("compaction", "if not await _same_newest(log, seen.version, newest.version, number):", "if False:")],
-        "test_wrappers.py::test_a_compaction_after_a_run_never_drops_what_another_process_adds",
+        "test_wrappers.py::test_a_compaction_after_a_run_never_drops_what_another_process_adds[memory-False]",
     ),
     Mutant(
         "a compaction is of one session, not of the one that began after it",
@@ -555,7 +555,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a compaction by hand keeps what is newer than what was summed up",
         [("compaction", "new + newer, on)", "new, on)")],
-        "test_wrappers.py::test_a_compaction_by_hand_keeps_what_another_process_adds",
+        "test_wrappers.py::test_a_compaction_by_hand_keeps_what_another_process_adds[memory]",
     ),
     Mutant(
         "a compaction by hand replaces only what was summed up",
