@@ -216,7 +216,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a call cancelled before it is sent is never written",
         [("protocol/commit", "if any(intent.answer.done() for intent in proposal.answers):", "if False:")],
-        "simulation etcd 500",
+        "simulation etcd 1000",
     ),
     Mutant(
         "a call cancelled after it was sent settles first",
@@ -265,7 +265,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "nothing is written to a session that is being erased",
-        [("protocol/propose", "if known.tombstone is not None and known.tombstone.remains is not None:", "if False:")],
+        [("protocol/heads", "if self.tombstone is not None and self.tombstone.remains is not None:", "if False:")],
         "test_erase.py::test_it_takes_no_writes_while_it_is_erased",
     ),
     Mutant(
@@ -415,7 +415,13 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "all are popped only where there still are fewer than were asked for",
-        [("revising", "expected=Expected(head.version, head.generation)\n                )", "expected=None\n                )")],
+        [
+            (
+                "revising",
+                "expected=Expected(head.version, head.generation)\n                )",
+                "expected=None\n                )",
+            )
+        ],
         "simulation sql 1000",
     ),
     Mutant(
@@ -430,7 +436,13 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "what was undone before a redone undo can be redone after it",
-        [("core/undo", "row = (undo, place - 1) if place else _row(look, undo - 1)", "row = (undo, place - 1) if place else None")],
+        [
+            (
+                "core/undo",
+                "row = (undo, place - 1) if place else _row(look, undo - 1)",
+                "row = (undo, place - 1) if place else None",
+            )
+        ],
         "simulation sql 500",
     ),
     Mutant(
@@ -440,7 +452,13 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "an untag takes the tag away",
-        [("core/advance", "return others if version == NO_VERSION else", "return dict(head.tags) if version == NO_VERSION else")],
+        [
+            (
+                "core/advance",
+                "return others if version == NO_VERSION else",
+                "return dict(head.tags) if version == NO_VERSION else",
+            )
+        ],
         "simulation sql 300",
     ),
     Mutant(
