@@ -216,7 +216,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a call cancelled before it is sent is never written",
         [("protocol/commit", "if any(intent.answer.done() for intent in proposal.answers):", "if False:")],
-        "simulation etcd 500",
+        "simulation etcd 1000",
     ),
     Mutant(
         "a call cancelled after it was sent settles first",
