@@ -206,7 +206,8 @@ def test_colours(path: Path) -> None:
     assert "\x1b[1;36muser" in "".join(shown(path, "show", "s"))
     assert "\x1b[31m-" in "".join(shown(path, "diff", "s", "1", "0"))
     assert b"\x1b" not in run(path, "log", "s").stdout + run(path, "diff", "s", "1", "0").stdout
-    for quiet in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+    quiets: Sequence[dict[str, Any]] = ({"NO_COLOR": "1"}, {"TERM": "dumb"})
+    for quiet in quiets:
         with terminal(f"sqlite:///{path}", "diff", "s", "1", "0", **quiet) as screen:
             assert not re.search(r"\x1b\[(3|4|9)", screen.rest())
 
@@ -604,3 +605,13 @@ def test_outcomes_are_printed_as_they_come_and_not_kept(path: Path) -> None:
         ["nobody", "nothing there"],
     ]  # fmt: skip
     assert done.stderr == b"3 migrated, 2 already there, 1 nothing there\n"
+
+
+# ---- a shell -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_shell_completes(path: Path) -> None:
+    """Commands, options, and the files that are named."""
+    words = {"COMP_WORDS": "eventlog-session ve", "COMP_CWORD": "1", "_EVENTLOG_SESSION_COMPLETE": "bash_complete"}
+    assert run(path, env=environment(**words)).stdout == b"plain,verify\n"
+    assert b"complete -o nosort -F" in run(path, env=environment(_EVENTLOG_SESSION_COMPLETE="bash_source")).stdout

@@ -109,7 +109,7 @@ class _Seen:
 
 async def _all(wanted: list[str], moving: "_Moving", seen: _Seen) -> None:
     """Migrate all *wanted*, and print what becomes of each."""
-    sheet = Sheet(("SESSION", "OUTCOME", ""), exact=(0,), paint=lambda row: {1: _COLOURS.get(str(row[1]), "")})
+    sheet = Sheet(("SESSION", f"{'OUTCOME':<13}", ""), exact=(0,), paint=lambda row: {1: _COLOURS.get(str(row[1]), "")})
     with progress() as showing:
         showing(0, len(wanted), "sessions")
         async with aclosing(in_order(wanted, moving.one, moving.at_once)) as outcomes:
