@@ -105,6 +105,15 @@ class Screen:
         """Type *text*."""
         os.write(self.leader, text.encode())
 
+    def insist(self, key: str, text: str) -> None:
+        """Press *key* until *text* is shown: Python misses a Ctrl-C that comes just before it waits for input."""
+        while text not in self.said:
+            self.type(key)
+            while text not in self.said and select.select([self.leader], [], [], 2)[0]:
+                more = self._read()
+                assert more, f"it ended with {self.said!r}"
+                self.said += more
+
     def _read(self) -> str:
         try:
             return os.read(self.leader, 65_536).decode()
@@ -206,7 +215,8 @@ def test_colours(path: Path) -> None:
     assert "\x1b[1;36muser" in "".join(shown(path, "show", "s"))
     assert "\x1b[31m-" in "".join(shown(path, "diff", "s", "1", "0"))
     assert b"\x1b" not in run(path, "log", "s").stdout + run(path, "diff", "s", "1", "0").stdout
-    for quiet in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+    quiets: Sequence[dict[str, Any]] = ({"NO_COLOR": "1"}, {"TERM": "dumb"})
+    for quiet in quiets:
         with terminal(f"sqlite:///{path}", "diff", "s", "1", "0", **quiet) as screen:
             assert not re.search(r"\x1b\[(3|4|9)", screen.rest())
 
@@ -481,14 +491,14 @@ def test_the_question_before_an_erasure(path: Path) -> None:
     fill(path, "my s", [user("x")], [user("y")])
     for answer, status, said in (
         ("yes\n", 1, "that is not the session's id; nothing was erased"),
-        ("\x03", 130, "interrupted; nothing was erased"),
-        ("\x04", 130, "interrupted; nothing was erased"),
+        ("\x03", 130, "\r\ninterrupted; nothing was erased"),
+        ("\x04", 130, "\r\ninterrupted; nothing was erased"),
     ):
         with terminal(f"sqlite:///{path}", "erase", "my s", columns=200) as screen:
             screen.until("type its id to erase it: ")
             assert f"my s in sqlite:///{path}: 2 versions, 2 items now" in screen.said
-            screen.type(answer)
-            assert said in screen.rest()
+            screen.insist(answer, said)
+            screen.rest()
             assert screen.process.returncode == status
     assert run(path, "verify", "my s").returncode == 0
     with terminal(f"sqlite:///{path}", "erase", "my s", "--grace", "0") as screen:
@@ -604,3 +614,13 @@ def test_outcomes_are_printed_as_they_come_and_not_kept(path: Path) -> None:
         ["nobody", "nothing there"],
     ]  # fmt: skip
     assert done.stderr == b"3 migrated, 2 already there, 1 nothing there\n"
+
+
+# ---- a shell -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_shell_completes(path: Path) -> None:
+    """Commands, options, and the files that are named."""
+    words = {"COMP_WORDS": "eventlog-session ve", "COMP_CWORD": "1", "_EVENTLOG_SESSION_COMPLETE": "bash_complete"}
+    assert run(path, env=environment(**words)).stdout == b"plain,verify\n"
+    assert b"complete -o nosort -F" in run(path, env=environment(_EVENTLOG_SESSION_COMPLETE="bash_source")).stdout

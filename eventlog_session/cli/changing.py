@@ -251,6 +251,7 @@ def _asked(url: str | None, session_id: str, what: str) -> None:
     try:
         typed = click.prompt("type its id to erase it", err=True)
     except click.Abort:
+        note("")  # the question's line
         raise Interrupted("nothing was erased") from None
     if typed != session_id:
         fail("that is not the session's id; nothing was erased", NO)

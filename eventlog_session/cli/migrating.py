@@ -45,7 +45,8 @@ def migrate(
 
     Each is verified item by item, and is there whole or not at all; the source is kept unless --delete-source is said. Call it
     as often as you like, also after it was interrupted: what was migrated is found equal, and left. Columns: session, outcome
-    (migrated, already there, nothing there, failed), how many items or why not. Exits with 1 if any failed.
+    (migrated, already there, nothing there, failed; taken over before: it has expired since), how many items or why not. Exits
+    with 1 if any failed.
 
     Nothing is locked. A DaprSession that is used after its history was read here writes only to its single key, and the log
     does not see it: switch its users over first, which takes sessions over by itself, and migrate those that nobody uses. What
@@ -109,7 +110,7 @@ class _Seen:
 
 async def _all(wanted: list[str], moving: "_Moving", seen: _Seen) -> None:
     """Migrate all *wanted*, and print what becomes of each."""
-    sheet = Sheet(("SESSION", "OUTCOME", ""), exact=(0,), paint=lambda row: {1: _COLOURS.get(str(row[1]), "")})
+    sheet = Sheet(("SESSION", f"{'OUTCOME':<13}", ""), exact=(0,), paint=lambda row: {1: _COLOURS.get(str(row[1]), "")})
     with progress() as showing:
         showing(0, len(wanted), "sessions")
         async with aclosing(in_order(wanted, moving.one, moving.at_once)) as outcomes:
