@@ -70,11 +70,11 @@ async def restore(
     if dry_run:
         return copy.head.version
     done = 0
-    for page in log.limits.pages((key, len(value)) for key, value in copy.ahead.items()):
-        await log.store.put_many([Put(key, copy.ahead[key], values_ttl(ttl)) for key in page])
+    for page in log.limits.pages((key, len(value)) for key, value in copy.values.items()):
+        await log.store.put_many([Put(key, copy.values[key], values_ttl(ttl)) for key in page])
         done += len(page)
         if progress is not None:
-            progress(done, len(copy.ahead), "values written")
+            progress(done, len(copy.values), "values written")
     await log.submit_copy(copy)
     return copy.head.version
 

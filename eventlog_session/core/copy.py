@@ -28,10 +28,8 @@ class Copy:
 
     head: Head
     """Without a generation, which is the commit's to give."""
-    ahead: Mapping[str, bytes]
-    """By key, what is written before the head."""
-    own: Mapping[str, bytes]
-    """By key, the newest events, which go with the head."""
+    values: Mapping[str, bytes]
+    """By key, what is written before the head; the newest events with it, since under their keys there may be something yet."""
     takes_over: bool = False
     """Whether it is made of what a `DaprSession` left under the same id, and may be where that is."""
     erased: tuple[str, ...] = ()
@@ -90,9 +88,7 @@ class Copying:
     def done(self, *, ttl: int | None = None, takes_over: bool = False, erased: tuple[str, ...] = ()) -> Copy:
         """Return the log, expiring *ttl* seconds after its last event; see `Copy` for the others."""
         head = self._head._replace(ttl=ttl, swept=self._head.tail.first - 1)
-        own = list(self._own.items())
-        early = len(own) - self._limits.commit_events  # as many as go into one commit go with the head
-        return Copy(head, self._ahead | dict(own[: max(0, early)]), dict(own[max(0, early) :]), takes_over, erased)
+        return Copy(head, self._ahead | self._own, takes_over, erased)
 
     def _sealed(self, head: Head) -> Head:
         sealed = seal(head, self._keys, self._limits, binary=self._binary)

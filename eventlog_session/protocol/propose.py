@@ -276,9 +276,8 @@ class Proposer:
             erased=known.head.erased,
             values_expire=values_expire(copy.head.updated // 1_000_000, copy.head.ttl),
         )
-        values = [Put(key, value, values_ttl(head.ttl)) for key, value in copy.own.items()]
-        values += self._mark(known, traits)
-        return Proposal(known, head, self._put(head, traits), {intent: Answer(head.version)}, values=values, copied=True)
+        put, answers = self._put(head, traits), {intent: Answer(head.version)}
+        return Proposal(known, head, put, answers, values=self._mark(known, traits), copied=True)
 
     def _tombstone(self, known: Known, intent: Intent) -> Proposal:
         """Return the proposal to put a tombstone in the place of *known*, or one without what is left to delete."""

@@ -87,7 +87,7 @@ class Ledger:
             chain = link(chain, ready.value)
             ids.append(event.id)
         copy = made.done()
-        self._copies[chain] = ids, [*copy.ahead, *copy.own]
+        self._copies[chain] = ids, list(copy.values)
 
     def ahead(self, values: Sequence[Put], tick: int) -> None:
         """Note what is written ahead of a commit."""
