@@ -34,12 +34,12 @@ from .events import (
     UNDONE,
     UNDONE_VERSIONS,
     Event,
+    is_extension,
+    is_idempotency_key,
 )
 from .head import Head
+from .items import are_texts
 from .keys import is_id, is_source
-
-_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
-_LONGEST_KEY = 256
 
 
 class Admission:
@@ -89,11 +89,10 @@ class Admission:
         return length
 
     def _check_extensions(self, version: int, event: Event) -> None:
-        for name, value in event.extensions.items():
-            if not name or not _NAME.issuperset(name) or name.startswith("data") or type(value) is not str:
-                raise InvalidExport("it has an attribute that no event has")
+        if not all(is_extension(*extension) for extension in event.extensions.items()):
+            raise InvalidExport("it has an attribute that no event has")
         key = event.extensions.get(IDEMPOTENCY_KEY)
-        if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):
+        if key is not None and not is_idempotency_key(key):
             raise InvalidExport("its idempotency key is none")
         undone = event.extensions.get(UNDONE_VERSIONS)
         if undone is not None:  # of an undo, or of what was put in its place when it was trimmed
@@ -154,11 +153,8 @@ def _check_text(event: Event) -> None:
     """Raise InvalidExport unless the items that are kept as text are strings."""
     if not event.text:
         return
-    items = orjson.loads(event.items)
-    if not all(type(place) is int and 0 <= place < len(items) and type(items[place]) is str for place in event.text):
-        raise InvalidExport("it has no text where it says so")
-    if list(event.text) != sorted(set(event.text)):
-        raise InvalidExport("its texts are out of order")
+    if not are_texts(orjson.loads(event.items), event.text):
+        raise InvalidExport("it has no text where it says so, or tells of them out of order")
 
 
 def _number(text: str) -> int:
