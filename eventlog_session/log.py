@@ -304,11 +304,12 @@ class EventLog:
         Give up the versions before a point, and free what no later one is made of: whole segments, in the background.
 
         The present and every version from the point on read as they did; reading an older one raises HistoryTrimmed. The
-        answer has no version when they were given up before. Raises NoSuchPoint.
+        answer has no version when they were given up before. Raises NoSuchPoint, Conflict when the session is gone meanwhile.
         """
         with self._telemetry.operation("trim") as facts:
-            floor = await self.on_head(lambda known: self._version_by(known.head, before))
-            return await self._intend(facts, ttl, None, TRIMMED, {**(extensions or {}), TRIMMED_BEFORE: str(floor)})
+            generation, floor = await self.on_head(lambda known: self._floor(known.head, before))
+            on = Expected(None, generation)  # what was begun since keeps its past
+            return await self._intend(facts, ttl, on, TRIMMED, {**(extensions or {}), TRIMMED_BEFORE: str(floor)})
 
     async def verify(self) -> Verification:
         """Read everything that the head names and check it. Raises for a damaged head, without which nothing can be said."""
@@ -361,7 +362,7 @@ class EventLog:
         large = len(event.items) > self.limits.value_bytes
         ready = draft(event, self.keys, self.limits, binary=large and (await self.store.traits()).keeps_bytes)
         wanted = Expected(expected) if isinstance(expected, int) else expected
-        intent = Intent(ready, ttl, wanted, alone=expected is not None or kind == TRIMMED)
+        intent = Intent(ready, ttl, wanted, alone=kind == TRIMMED or (wanted is not None and wanted.version is not None))
         try:
             answer = await self._lane.submit(intent)
         finally:
@@ -377,6 +378,9 @@ class EventLog:
         if at is None:
             return head.version
         return _within(await self._version_by(head, at), head.floor, head.version)
+
+    async def _floor(self, head: Head, before: Point) -> tuple[str, int]:
+        return head.generation, await self._version_by(head, before)
 
     async def _version_by(self, head: Head, at: Point) -> int:
         if isinstance(at, int):

@@ -36,6 +36,7 @@ from .events import (
     Event,
     is_extension,
     is_idempotency_key,
+    is_tag_name,
 )
 from .head import Head
 from .items import are_texts
@@ -121,10 +122,10 @@ class Admission:
             raise InvalidExport("what it says of other versions is not so")
 
     def _is_tag(self, head: Head, name: str, version: str) -> bool:
-        if not (0 < len(name) <= self._limits.tags and name.isprintable()):
-            return False
         if version == NO_VERSION:
-            return True
+            return is_tag_name(name)
+        if not is_tag_name(name, self._limits.tag_bytes):
+            return False
         if name not in head.tags and len(head.tags) >= self._limits.tags:
             raise InvalidExport(f"it is one tag more than the {self._limits.tags} that a session can hold")
         return 0 <= _number(version) <= head.version

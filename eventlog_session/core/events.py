@@ -217,6 +217,13 @@ def is_idempotency_key(key: object) -> bool:
     return isinstance(key, str) and 0 < len(key) <= _LONGEST_KEY and key.isprintable()
 
 
+def is_tag_name(name: object, longest: int | None = None) -> bool:
+    """Whether a tag can have this name, of at most *longest* bytes in UTF-8."""
+    if not isinstance(name, str) or not name or not name.isprintable():
+        return False
+    return longest is None or len(name.encode()) <= longest
+
+
 def to_rfc3339(time: int) -> str:
     """Return *time* (microseconds since 1970) as CloudEvents wants it, always with six digits and ``Z``."""
     naive = _NAIVE_EPOCH + timedelta(microseconds=time)  # formats in a third of the time of an aware one's strftime

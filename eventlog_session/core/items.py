@@ -121,6 +121,26 @@ def _refuse(position: int, cause: BaseException) -> NoReturn:
     ) from cause
 
 
+def same(one: Any, other: Any) -> bool:
+    """Whether two items are the same JSON: to Python 1, 1.0 and true are equal, and NaN is not even itself."""
+    pairs = [(one, other)]  # no recursion: items may be nested as deep as it goes
+    while pairs:
+        a, b = pairs.pop()
+        if type(a) is not type(b):
+            return False
+        if isinstance(a, dict):
+            if a.keys() != b.keys():
+                return False
+            pairs += [(a[key], b[key]) for key in a]
+        elif isinstance(a, list):
+            if len(a) != len(b):
+                return False
+            pairs += zip(a, b, strict=True)
+        elif repr(a) != repr(b) if isinstance(a, float) else a != b:
+            return False
+    return True
+
+
 def decode(data: bytes) -> list[Any]:
     """Return the items of a JSON array; those kept as text are still strings."""
     items: list[Any] = orjson.loads(data)
