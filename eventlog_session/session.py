@@ -221,7 +221,9 @@ class EventLogSession(TimeTravel):
         log = await self._log()
         with self._gate.inside():
             data, text = await self._encode(items)
-            named = extensions() | ({} if idempotency_key is None else {IDEMPOTENCY_KEY: idempotency_key})
+            named = extensions()
+            if idempotency_key is not None:
+                named[IDEMPOTENCY_KEY] = idempotency_key
             # not by `add`, which looks at bytes that anybody may have made
             await log.submit(self._ttl, expected, ADDED, named, count=len(items), items=data, text=text)
 
