@@ -31,8 +31,12 @@ if TYPE_CHECKING:
 
     Expired = Callable[[TResponseInputItem], bool]
 
-_summed_up: ContextVar[tuple[object, str, Expected] | None] = ContextVar("summed_up", default=None)
-"""What the compaction that the current task is in has read: store, session and version."""
+_summed_up: ContextVar[list[tuple[object, str, Expected]]] = ContextVar("summed_up")
+"""
+What the compaction that the current task is in has read: store, session and version, until it has replaced it.
+
+A list, since the SDK replaces in a task of its own, which can't tell this one otherwise.
+"""
 
 
 async def snapshot(session: "TimeTravel", limit: int, expired: "Expired | None") -> "_CompactionSnapshot | None":
@@ -66,7 +70,7 @@ async def snapshot(session: "TimeTravel", limit: int, expired: "Expired | None")
 
 def was_read(log: EventLog, view: "SessionView") -> None:
     """Have *view* be what the compaction that the current task is in sums up."""
-    _summed_up.set((log.store.identity, log.session_id, Expected(view.version, view.generation)))
+    _summed_up.set([(log.store.identity, log.session_id, Expected(view.version, view.generation))])
 
 
 async def replace_all(session: "TimeTravel", log: EventLog, output: "list[TResponseInputItem]") -> None:
@@ -76,10 +80,11 @@ async def replace_all(session: "TimeTravel", log: EventLog, output: "list[TRespo
     Raises Conflict when what was read is not the beginning of the history any more. If it was not read here, as when the
     compaction is inside of encryption, it is the whole history that goes, as with the SDK's own stores.
     """
-    new = await _encoded(session, output)
-    store, session_id, read = _summed_up.get() or (None, "", None)
+    summed_up = _summed_up.get([])
+    store, session_id, read = summed_up.pop() if summed_up else (None, "", None)  # what is read is for one replacement
     if (store, session_id) != (log.store.identity, log.session_id):
         read = None
+    new = await _encoded(session, output)
     while True:
         on = await log.on_head(_standing)
         newer = await _newer(log, read, on) if read is not None else _Items([], [])
@@ -99,7 +104,7 @@ async def _replace_newest(
     on = seen
     while True:
         try:
-            pruned = await _pruned(session, log, on.version, number, expired) if expired is not None else None
+            pruned = await _pruned(session, log, on, number, expired) if expired is not None else None
             if pruned is None:
                 await _put(session, log, number, new, on)
             else:
@@ -108,17 +113,17 @@ async def _replace_newest(
             newest = await log.on_head(_standing)
             if newest == on or newest.generation != seen.generation:
                 return False
-            if not await _same_newest(log, seen.version, newest.version, number):
+            if not await _same_newest(log, seen, newest, number):
                 return False
             on = newest
         else:
             return True
 
 
-async def _same_newest(log: EventLog, then: int, now: int, number: int) -> bool:
+async def _same_newest(log: EventLog, then: Expected, now: Expected, number: int) -> bool:
     """Whether two versions end with the same *number* items: the same ones, not just equal ones."""
     try:
-        return await log.origins(number, then) == await log.origins(number, now)
+        return await log.origins(number, then.version) == await log.origins(number, now.version)
     except NoSuchPoint:  # trimmed meanwhile
         return False
 
@@ -139,9 +144,9 @@ async def _newer(log: EventLog, then: Expected, now: Expected) -> "_Items":
     return _Items(view.items, view.texts)
 
 
-async def _pruned(session: "TimeTravel", log: EventLog, version: int, number: int, expired: "Expired") -> "_Items | None":
-    """Return the history of *version* without its newest *number* items and those *expired* before; None if there are none."""
-    view = await log.read(None, version)
+async def _pruned(session: "TimeTravel", log: EventLog, on: Expected, number: int, expired: "Expired") -> "_Items | None":
+    """Return the history of *on* without its newest *number* items and those *expired* before; None if there are none."""
+    view = await log.read(None, on.version)
     history = _Items(view.items, view.texts)
     end = len(view.items) - number
     begin = 0

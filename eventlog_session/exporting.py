@@ -77,8 +77,9 @@ async def load(
     Make a session what the lines of *file* say, all or nothing, and return the version that it stands at.
 
     It need not have the id that was exported; where a session was erased before, the events get new ids. The lines must be as
-    `lines` wrote them, to the letter. A *dry_run* checks everything and writes nothing. Raises InvalidExport, naming the line
-    or the event that is wrong, before anything is written; SessionExists, BeingErased or Conflict as `restore` does.
+    `lines` wrote them, to the letter. A ttl of the target's begins with the next write to it: until then what was loaded, which
+    may be older than that, does not expire. A *dry_run* checks everything and writes nothing. Raises InvalidExport, naming the
+    line or the event that is wrong, before anything is written; SessionExists, BeingErased or Conflict as `restore` does.
     """
 
     async def events() -> AsyncIterator[Recorded]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from .core.events import is_idempotency_key
 from .protocol.lane import Expected
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def check_number(n: object) -> None:
 
 
 def check_key(key: object) -> None:
-    """Raise ValueError for what is no idempotency key: CloudEvents wants an attribute printable, a head keeps only digests."""
-    if not (isinstance(key, str) and 0 < len(key) <= 256 and key.isprintable()):
+    """Raise ValueError for what is no idempotency key."""
+    if not is_idempotency_key(key):
         raise ValueError("an idempotency key is a string of 1 to 256 printable characters")
 
 

@@ -68,7 +68,7 @@ class AgentRun:
 
     @property
     def before(self) -> int:
-        """The version that the run found."""
+        """The version that the run found. Of the oldest run of a trimmed log it can't be read: that raises HistoryTrimmed."""
         return self.first - 1
 
 

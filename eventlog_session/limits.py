@@ -48,7 +48,9 @@ class Limits:
     idempotent_events: int = 128
     """Events for which the head remembers an idempotency key: at most 30 bytes each, and none without keys."""
     tags: int = 64
-    """Tags of a session, and characters of a tag's name: they are all in the head, so at most 5 KiB of it."""
+    """Tags of a session: they are all in the head, which stays below 32 KiB, so that with their names they take 5 KiB of it."""
+    tag_bytes: int = 64
+    """A tag's name in UTF-8: 64 characters of ASCII, 21 of Chinese. In characters, 64 names could take 16 KiB of the head."""
     index_segments: int = 64
     """References to segments in the head; at that number the older half rolls up into an index node."""
     index_nodes: int = 32

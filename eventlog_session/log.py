@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 
 import orjson
 
+from .core import items as codec
 from .core.copy import Copy
 from .core.draft import draft
 from .core.events import (
@@ -29,13 +30,16 @@ from .core.events import (
     TRIMMED,
     TRIMMED_BEFORE,
     UNDONE,
+    UNDONE_VERSIONS,
     Event,
     from_datetime,
+    is_extension,
+    is_idempotency_key,
 )
 from .core.head import Head
 from .core.keys import Keys, mint
 from .core.plan import ALL
-from .errors import HistoryTrimmed, NoSuchPoint, OutcomeUnknown
+from .errors import HistoryTrimmed, InvalidItem, NoSuchPoint, OutcomeUnknown
 from .limits import Limits
 from .points import Point
 from .protocol.adoption import Legacy, adoption
@@ -246,9 +250,13 @@ class EventLog:
         """
         Append *count* items, a JSON array as bytes, as one event: all of them or, when this raises, none or unknown.
 
+        However it is written, it is stored as orjson writes it; *text* are the positions of strings that are the JSON of an
+        item themselves. Raises InvalidItem for what is no such array, or for *extensions* that no event can have.
+
         With a *key* that one of the newest `Limits.idempotent_events` events has, nothing is written and the answer is the
         version which that one made. *expected*, here and below, is the only version to write on.
         """
+        items, text = codec.canonical(items, count, text)
         named = {**(extensions or {}), IDEMPOTENCY_KEY: key} if key is not None else extensions
         return await self.submit(ttl, expected, ADDED, named, count=count, items=items, text=text)
 
@@ -296,11 +304,12 @@ class EventLog:
         Give up the versions before a point, and free what no later one is made of: whole segments, in the background.
 
         The present and every version from the point on read as they did; reading an older one raises HistoryTrimmed. The
-        answer has no version when they were given up before. Raises NoSuchPoint.
+        answer has no version when they were given up before. Raises NoSuchPoint, Conflict when the session is gone meanwhile.
         """
         with self._telemetry.operation("trim") as facts:
-            floor = await self.on_head(lambda known: self._version_by(known.head, before))
-            return await self._intend(facts, ttl, None, TRIMMED, {**(extensions or {}), TRIMMED_BEFORE: str(floor)})
+            generation, floor = await self.on_head(lambda known: self._floor(known.head, before))
+            on = Expected(None, generation)  # what was begun since keeps its past
+            return await self._intend(facts, ttl, on, TRIMMED, {**(extensions or {}), TRIMMED_BEFORE: str(floor)})
 
     async def verify(self) -> Verification:
         """Read everything that the head names and check it. Raises for a damaged head, without which nothing can be said."""
@@ -348,11 +357,12 @@ class EventLog:
         self, facts: dict[str, Any], ttl: int | None, expected: Expected | int | None, kind: str,
         extensions: Mapping[str, str] | None, **effect: Any,
     ) -> Answer:  # fmt: skip
+        _check_extensions(kind, extensions or {})
         event = Event(mint(self.runtime.random_bytes(10)), kind, self.runtime.now(), extensions=extensions or {}, **effect)
         large = len(event.items) > self.limits.value_bytes
         ready = draft(event, self.keys, self.limits, binary=large and (await self.store.traits()).keeps_bytes)
         wanted = Expected(expected) if isinstance(expected, int) else expected
-        intent = Intent(ready, ttl, wanted, alone=expected is not None or kind == TRIMMED)
+        intent = Intent(ready, ttl, wanted, alone=kind == TRIMMED or (wanted is not None and wanted.version is not None))
         try:
             answer = await self._lane.submit(intent)
         finally:
@@ -369,6 +379,9 @@ class EventLog:
             return head.version
         return _within(await self._version_by(head, at), head.floor, head.version)
 
+    async def _floor(self, head: Head, before: Point) -> tuple[str, int]:
+        return head.generation, await self._version_by(head, before)
+
     async def _version_by(self, head: Head, at: Point) -> int:
         if isinstance(at, int):
             return at
@@ -379,6 +392,16 @@ class EventLog:
         now = self.runtime.now()
         moment = now - at // timedelta(microseconds=1) if isinstance(at, timedelta) else from_datetime(at)
         return await self.reader.version_at(head, moment)
+
+
+def _check_extensions(kind: str, extensions: Mapping[str, str]) -> None:
+    """Raise InvalidItem for what could be exported and not loaded again, or be taken for what an undo says."""
+    for name, value in extensions.items():
+        if not is_extension(name, value) or (name == UNDONE_VERSIONS and kind != UNDONE):
+            raise InvalidItem(f"no event can have the attribute {name!r} with that value; nothing was written")
+    key = extensions.get(IDEMPOTENCY_KEY)
+    if key is not None and not is_idempotency_key(key):
+        raise InvalidItem("an idempotency key is a string of 1 to 256 printable characters; nothing was written")
 
 
 def _within(version: int, oldest: int, newest: int) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .copying import restore
+from .core.items import same
 from .core.keys import mint
 from .errors import SessionExists, StoreRefused
 from .log import EventLog, View
@@ -180,7 +181,7 @@ async def _put(store: Store, put: Put) -> None:
 
 async def _began_with(log: EventLog, entries: Sequence[Any]) -> bool:
     """Whether the log took over *entries* as its first version: then all of them are still there."""
-    return not entries or await _at_first(log) == [_loaded(entry) for entry in entries]
+    return not entries or same(await _at_first(log), [_loaded(entry) for entry in entries])
 
 
 async def _at_first(log: EventLog) -> list[Any]:
@@ -197,7 +198,7 @@ async def _only(recorded: Recorded) -> AsyncIterator[Recorded]:
 def _compare(source: Sequence[Any], copy: Sequence[Any]) -> None:
     """Raise SessionExists, saying where, unless both are equal."""
     for place, (one, other) in enumerate(zip(source, copy, strict=False)):
-        if one != other and _text(one) != _text(other):  # NaN is not even itself
+        if not same(one, other):
             raise SessionExists(f"item {place} differs from the source's; the source was left as it is")
     if len(source) != len(copy):
         raise SessionExists(f"there are {len(copy)} items, {len(source)} in the source, which was left as it is")

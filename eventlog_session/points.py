@@ -1,6 +1,8 @@
 """What names a moment of a session: a version, a time, how long ago, or a tag."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+
+from .core.events import is_tag_name, to_datetime
 
 Point = int | datetime | timedelta | str
 """
@@ -21,8 +23,22 @@ def checked(point: Point) -> Point:
     )
 
 
-def checked_name(name: object, longest: int) -> str:
-    """Return the tag's *name*. Raises ValueError unless it is printable and of at most *longest* characters."""
-    if isinstance(name, str) and 0 < len(name) <= longest and name.isprintable():
+def checked_name(name: str, longest: int | None = None) -> str:
+    """
+    Return the tag's *name*. Raises ValueError unless it is printable and of at most *longest* bytes in UTF-8.
+
+    Without *longest* it may be one that was given under other limits: to be taken away.
+    """
+    if is_tag_name(name, longest):
         return name
-    raise ValueError(f"a tag's name is a string of 1 to {longest} printable characters")
+    raise ValueError(f"a tag's name is a printable string{'' if longest is None else f' of 1 to {longest} bytes in UTF-8'}")
+
+
+def as_it_is_now(point: Point, now: int) -> Point:
+    """Return *point*, which goes on meaning the same: a time ago as the moment that it is *now* (microseconds since 1970)."""
+    if not isinstance(point, timedelta):
+        return point
+    try:
+        return to_datetime(now - point // timedelta(microseconds=1))
+    except OverflowError:  # before there were years
+        return datetime.min.replace(tzinfo=UTC)

@@ -96,12 +96,33 @@ async def pop_newest(log: EventLog, number: int, told: Told) -> Answer:
                     raise
 
 
+async def rewind(log: EventLog, to: Point, told: Told) -> Answer:
+    """Make the history what it was at a point, by `EventLog.rewind`; Conflict where that point's session is gone."""
+    known, version = await log.located(to)
+    return await log.rewind(version, told.extensions, told.ttl, expected=_within(told.expected, known.head))
+
+
 async def tag(log: EventLog, name: str, at: Point | None, told: Told) -> int:
-    """Have *name* mean a version from now on, and return it; without a point the one that the session stands at."""
-    at_version = {} if at is None else {TAG_VERSION: str(await log.version(at))}
-    answer = await log.submit(told.ttl, told.expected, TAGGED, {**told.extensions, TAG: name, **at_version})
-    assert answer.version is not None
-    return answer.version - 1 if at is None else int(at_version[TAG_VERSION])
+    """
+    Have *name* mean a version from now on, and return it; without a point the one that the session stands at.
+
+    Raises Conflict where the point's session is gone.
+    """
+    named = {**told.extensions, TAG: name}
+    if at is None:
+        answer = await log.submit(told.ttl, told.expected, TAGGED, named)
+        assert answer.version is not None
+        return answer.version - 1
+    known, version = await log.located(at)
+    await log.submit(told.ttl, _within(told.expected, known.head), TAGGED, {**named, TAG_VERSION: str(version)})
+    return version
+
+
+def _within(expected: Expected | None, head: Head) -> Expected:
+    """Return *expected*, of the generation of the *head* that a point was found in unless it says of which."""
+    if expected is None:
+        return Expected(None, head.generation)
+    return expected if expected.generation is not None else expected._replace(generation=head.generation)
 
 
 async def untag(log: EventLog, name: str, told: Told) -> bool:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 from agents.memory.session_settings import SessionSettings, coerce_session_settings, resolve_session_limit
 
 from .core import items as codec
+from .core.events import ADDED, IDEMPOTENCY_KEY
 from .errors import OutcomeUnknown, SessionClosed
 from .gate import Gate
 from .given import SessionView, check_key, check_settings, check_turns, expected_on
@@ -220,9 +221,11 @@ class EventLogSession(TimeTravel):
         log = await self._log()
         with self._gate.inside():
             data, text = await self._encode(items)
-            await log.add(
-                data, len(items), text, extensions(), self._ttl, expected=expected, key=idempotency_key
-            )  # fmt: skip
+            named = extensions()
+            if idempotency_key is not None:
+                named[IDEMPOTENCY_KEY] = idempotency_key
+            # not by `add`, which looks at bytes that anybody may have made
+            await log.submit(self._ttl, expected, ADDED, named, count=len(items), items=data, text=text)
 
     async def pop_item(self, *, expected_version: int | SessionView | None = None) -> "TResponseInputItem | None":
         """Remove the newest item and return it; None when there is none. *expected_version* as in `add_items`."""

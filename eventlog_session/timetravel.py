@@ -10,14 +10,16 @@ from agents.memory.session import SessionABC
 from agents.memory.session_settings import SessionSettings
 
 from . import compaction, copying, revising
+from .core.items import same
 from .gate import Gate
 from .given import SessionView, check_number
 from .history import AgentRun, Change, runs_of
 from .log import EventLog
 from .past import PastSession
-from .points import Point, checked, checked_name
+from .points import Point, as_it_is_now, checked, checked_name
 from .protocol.lane import Expected
 from .revising import Moved, Told
+from .runtime import Runtime
 from .stores.base import Store
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class TimeTravel(SessionABC):
 
     session_id: str
     _gate: Gate
+    _runtime: Runtime
 
     # ---- looking back ----------------------------------------------------------------------------------------------
 
@@ -50,7 +53,8 @@ class TimeTravel(SessionABC):
         """
         Return the session as it was at *point*, to be read only.
 
-        A point is a version, an aware datetime or a timedelta ago (the last version committed by then), or a tag's name.
+        A point is a version, an aware datetime or a timedelta ago (the last version committed by then), or a tag's name. The
+        time ago is counted from this call, so the session as it was stands still; a tag may be moved.
         Reading it costs what reading the present does. Reading raises NoSuchPoint for what is not in the log, HistoryTrimmed
         for what no longer is.
 
@@ -60,7 +64,7 @@ class TimeTravel(SessionABC):
             await session.at(timedelta(minutes=10)).get_items(limit=20)
             await session.at("before the refund").get_items()
         """
-        return PastSession(self, checked(point))
+        return PastSession(self, as_it_is_now(checked(point), self._runtime.now()))
 
     async def history(
         self, since: Point | None = None, until: Point | None = None, *, reverse: bool = False
@@ -99,7 +103,8 @@ class TimeTravel(SessionABC):
         """
         Yield the agent runs after *since* up to *until*, oldest first: by the Agents SDK's traces, else by user turns.
 
-        Those that went on at the same time overlap: before one is not before the other then.
+        Those that went on at the same time overlap: before one is not before the other then. Of a trimmed log they begin with
+        what is kept: the version before the oldest of them is not there any more, and reading it raises HistoryTrimmed.
 
         ::
 
@@ -124,7 +129,7 @@ class TimeTravel(SessionABC):
         with self._gate.inside():
             before, after = [await log.read(None, point) for point in points]
             old, new = [await self._decode(view.items, view.texts) for view in (before, after)]
-        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+        common = sum(1 for _ in takewhile(lambda pair: same(*pair), zip(old, new, strict=False)))
         return Difference(before.version, after.version, common, old[common:], new[common:])
 
     # ---- going back ------------------------------------------------------------------------------------------------
@@ -133,8 +138,8 @@ class TimeTravel(SessionABC):
         """
         Make the history what it was at a point, by one event of a few bytes, and return the version it stands at then.
 
-        What came after stays in the log, and `undo` brings it back. Raises NoSuchPoint; see `add_items` for *expected_version*
-        and what else.
+        What came after stays in the log, and `undo` brings it back. Raises NoSuchPoint, and Conflict when the session was
+        erased meanwhile and another has begun; see `add_items` for *expected_version* and what else.
 
         ::
 
@@ -142,8 +147,7 @@ class TimeTravel(SessionABC):
         """
         log, told = await self._log(), self._told(expected_version)
         with self._gate.inside():
-            target = await log.version(checked(to))
-            answer = await log.rewind(target, told.extensions, told.ttl, expected=told.expected)
+            answer = await revising.rewind(log, checked(to), told)
             return await log.version() if answer.version is None else answer.version
 
     async def undo(self, n: int = 1, *, expected_version: int | SessionView | None = None) -> Moved | None:
@@ -151,7 +155,8 @@ class TimeTravel(SessionABC):
         Take back the last *n* changes, by one event; None, and nothing written, when there are fewer.
 
         A change is whatever added, removed or replaced items: clearing, popping, rewinding and compaction, too. Undoing again
-        goes further back. Raises Conflict when another writer was first, so that nobody else's change is undone.
+        goes further back. Raises Conflict when another writer was first, so that nobody else's change is undone; HistoryTrimmed
+        when it would go back to what was trimmed.
 
         ::
 
@@ -189,7 +194,8 @@ class TimeTravel(SessionABC):
         """
         Give a version a name, or the name to another version, and return that version; for None where the session stands.
 
-        Tags are for `at` and wherever else a point is asked for. Undo passes them over. Raises TooManyTags, NoSuchPoint.
+        A name has at most 64 bytes in UTF-8 (`Limits.tag_bytes`). Tags are for `at` and wherever else a point is asked for.
+        Undo passes them over. Raises TooManyTags, NoSuchPoint, and Conflict when the point's session was erased meanwhile.
 
         ::
 
@@ -197,7 +203,7 @@ class TimeTravel(SessionABC):
             await session.rewind(to="before the refund")
         """
         log, told = await self._log(), self._told(None)
-        checked_name(name, log.limits.tags)
+        checked_name(name, log.limits.tag_bytes)
         with self._gate.inside():
             return await revising.tag(log, name, _point(at), told)
 
@@ -210,7 +216,7 @@ class TimeTravel(SessionABC):
             await session.untag("before the refund")
         """
         log, told = await self._log(), self._told(None)
-        checked_name(name, log.limits.tags)
+        checked_name(name)
         with self._gate.inside():
             return await revising.untag(log, name, told)
 
@@ -234,7 +240,8 @@ class TimeTravel(SessionABC):
         Every version up to there reads as it does here, and neither is part of the other afterwards; *store* is where the new
         one is kept, in the same store for None. It takes as long as reading the whole log once and writing it. Raises
         SessionExists and NoSuchPoint. Items that were encrypted by the Agents SDK's `EncryptedSession` can't be read in the
-        fork: their key is made of the session id.
+        fork: their key is made of the session id. The idempotency keys come along: what was added with one here is not added
+        again there. In the same store the connection stays this session's: closing this one closes it for the fork, too.
 
         ::
 

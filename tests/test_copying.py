@@ -390,6 +390,7 @@ MEANT: dict[str, tuple[int, Any, str]] = {
     "a redo of nothing": (6, lambda row: row.update(redorow=""), "not so"),
     "a tag without a name": (7, lambda row: row.pop("tag"), "not so"),
     "a tag's name too long": (7, lambda row: row.update(tag="x" * 65), "not so"),
+    "a tag's name of too many bytes": (7, lambda row: row.update(tag="é" * 33), "not so"),
     "a tag's name on two lines": (7, lambda row: row.update(tag="a\nb"), "not so"),
     "a tag of what is later": (7, lambda row: row.update(tagversion="7"), "not so"),
     "a tag of what is no version": (7, lambda row: row.update(tagversion="x"), "not so"),

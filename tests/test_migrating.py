@@ -120,6 +120,19 @@ async def test_a_log_of_something_else_is_left_alone(session_id: str) -> None:
     assert json.loads(before.data) == ['{"a":1}', '{"b":2}']
 
 
+@pytest.mark.parametrize("other", ["true", "1.0"])
+async def test_a_log_of_what_is_only_equal_to_python(other: str, session_id: str) -> None:
+    """Is something else: neither way is it taken for what was migrated."""
+    source, target = MemoryStore(), MemoryStore()
+    await left(source, session_id, '{"a":1}')
+    log = EventLog(target, session_id)
+    await log.add(b'[{"a":%s}]' % other.encode(), 1)
+    with pytest.raises(SessionExists, match="item 0"):
+        await to_log(log, source)
+    with pytest.raises(SessionExists, match="another history"):
+        await to_single_key(log, source)
+
+
 async def test_damage_is_no_history(session_id: str) -> None:
     """It is named, and nothing is written."""
     source, target = MemoryStore(), MemoryStore()

@@ -167,7 +167,7 @@ async def fails(kind: type[BaseException], store: Named, time: Time) -> None:
     await add(log, "x")
     await log.settle()
     if kind is InvalidItem:
-        await log.add(b"[" + b" " * SMALL.event_bytes + b"]", 0)
+        await log.add(b'["%s"]' % (b"x" * SMALL.event_bytes), 1)
     elif kind is NoSuchPoint:
         await log.rewind(7)
     elif kind is Conflict:

@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from textwrap import dedent
 from typing import Any
 
+import orjson
 import pytest
 from agents import Agent, RunConfig, Runner, set_trace_processors, set_tracing_disabled, trace
 from agents.extensions.memory.encrypt_session import EncryptedSession
 from agents.testing import ScriptedModel, assistant_message
 from cryptography.fernet import Fernet
+from staged import Time
 
 from eventlog_session import (
     Conflict,
@@ -28,9 +30,10 @@ from eventlog_session import (
     TooManyTags,
     revising,
 )
-from eventlog_session.protocol.lane import Answer
+from eventlog_session.protocol.lane import Answer, Intent
+from eventlog_session.stores.base import Put
 from eventlog_session.testing import CountingStore
-from eventlog_session.timetravel import TimeTravel
+from eventlog_session.timetravel import Difference, TimeTravel
 
 pytestmark = pytest.mark.usefixtures("bounded")
 
@@ -74,6 +77,20 @@ async def test_every_kind_of_point(session: EventLogSession) -> None:
             await then.add_items([user("no")])
     assert (await session.at(timedelta()).read()).version == 7
     assert await session.at(timedelta(days=1)).get_items() == []
+
+
+async def test_a_time_ago_is_ago_from_when_it_was_asked_for(session_id: str, time: Time) -> None:
+    """The session as it was stands still, however long one goes on looking at it."""
+    session = EventLogSession(session_id, store=MemoryStore())
+    session._runtime = time.runtime()
+    await session.add_items([user("a")])
+    time.now += 600
+    then, ever = session.at(timedelta(minutes=5)), session.at(timedelta.max)
+    await session.add_items([user("b")])
+    time.now += 600
+    assert await then.get_items() == [user("a")]
+    assert (await session.at(timedelta(minutes=5)).read()).version == 2
+    assert (await ever.read()).version == 0
 
 
 @pytest.mark.parametrize(
@@ -293,6 +310,18 @@ async def test_diff(session: EventLogSession) -> None:
     assert (same.common, same.removed, same.added) == (6, [], [])
 
 
+@pytest.mark.parametrize(("one", "other"), [(1, True), (0, False), (1, 1.0), (0.0, -0.0), ([1], [True])])
+async def test_diff_tells_json_apart(one: Any, other: Any, session_id: str) -> None:
+    """What Python takes for equal is not always the same JSON; the order of an object's keys is nothing to JSON."""
+    session: Any = EventLogSession(session_id, store=MemoryStore())
+    items: list[Any] = [{"b": 1, "a": one}, {"b": 1, "a": other}, {"a": one, "b": 1}]
+    for item in items:
+        await session.add_items([item])
+        await session.rewind(0)
+    assert repr(await session.diff(1, 3)) == repr(Difference(1, 3, 0, items[:1], items[1:2]))
+    assert (await session.diff(1, 5)).common == 1
+
+
 @pytest.mark.parametrize("default", [{"turns": 1}, {"session_settings": {"limit": 1}}])
 async def test_diff_is_of_whole_histories(session_id: str, default: Any) -> None:
     """Whatever an agent is given of one."""
@@ -361,9 +390,41 @@ async def test_tags_are_moved_listed_and_taken_away(session: EventLogSession) ->
     assert await session.tags() == {"now": 3}
     await session.undo()
     assert (await session.get_items())[-1] == user("q2")
-    for wrong in ("", "x" * 65, "new\nline", 3):
+    for wrong in ("", "x" * 65, "é" * 33, "new\nline", 3):
         with pytest.raises(ValueError, match="name"):
             await session.tag(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="name"):
+        await session.untag(3)  # type: ignore[arg-type]
+
+
+async def test_all_tags_together_take_little_of_the_head(session_id: str) -> None:
+    """Whatever they are written in: a name is bound in bytes."""
+    store = MemoryStore()
+    session = EventLogSession(session_id, store=store)
+    await session.add_items([user("q")])
+    head = (await session._log()).keys.head
+    for number in range(64):
+        await session.tag(f"{'😀' * 15}{number:04d}")
+        await (await session._log()).settle()
+    tags = len(orjson.dumps(await session.tags()))
+    assert tags <= 5 << 10
+    found = await store.get(head)
+    assert found is not None
+    assert tags < len(found.data) < 32 << 10
+
+
+async def test_a_tag_from_under_other_limits_can_be_taken_away(session_id: str) -> None:
+    """And makes room for one that fits."""
+    store = MemoryStore()
+    session = EventLogSession(session_id, store=store)
+    await session.add_items([user("q")])
+    await session.tag("before the refund")
+    small = EventLogSession(session_id, store=store, limits=Limits(tag_bytes=8, tags=1))
+    with pytest.raises(ValueError, match="8 bytes"):
+        await small.tag("before the refund")
+    assert await small.untag("before the refund")
+    await small.tag("before")
+    assert await session.tags() == {"before": 3}
 
 
 async def test_tags_have_their_number(session_id: str) -> None:
@@ -398,9 +459,75 @@ async def test_a_tag_is_for_a_version_that_can_be_read_when_it_is_written(sessio
     with pytest.raises(HistoryTrimmed):
         await revising.tag(log, "t", 2, revising.Told({}))
     after(lambda: other.erase(0))
-    with pytest.raises(NoSuchPoint):
+    with pytest.raises(Conflict, match="another has begun"):
         await revising.tag(log, "t", 3, revising.Told({}))
     assert not (await other.head()).version
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda session: session.rewind(2),
+        lambda session: session.rewind(2, expected_version=3),
+        lambda session: session.tag("t", at=2),
+        lambda session: session.trim(2),
+    ],
+    ids=["rewind", "rewind of a version", "tag", "trim"],
+)
+async def test_a_point_of_a_session_that_is_gone(
+    change: Callable[[EventLogSession], Awaitable[object]], session_id: str
+) -> None:  # fmt: skip
+    """Erased and begun anew since the point was looked for: it is none of the new session's, and nothing of that is changed."""
+    store = MemoryStore()
+    session, other = EventLogSession(session_id, store=store), EventLog(store, session_id)
+    for number in range(3):
+        await session.add_items([user(f"old {number}")])
+    log = await session._log()
+    held = log._lane.submit
+
+    async def late(intent: Intent) -> Answer:
+        log._lane.submit = held  # type: ignore[method-assign]
+        await other.erase(0)
+        for number in range(3):
+            await other.add(orjson.dumps([user(f"new {number}")]), 1)
+        return await held(intent)
+
+    log._lane.submit = late  # type: ignore[method-assign]
+    with pytest.raises(Conflict, match="another has begun"):
+        await change(session)
+    assert await session.get_items() == [user(f"new {number}") for number in range(3)]
+    assert [recorded.event.kind async for recorded in other.walk()] == ["a"] * 3
+    assert (await other.head()).floor <= 1
+
+
+async def test_others_write_on_between_a_point_and_what_is_written(session_id: str) -> None:
+    """Any version of the same session will do: what another process adds is in nobody's way."""
+    store = MemoryStore()
+    session, other = EventLogSession(session_id, store=store), EventLog(store, session_id)
+    for number in range(3):
+        await session.add_items([user(f"old {number}")])
+    log = await session._log()
+    held = log._lane.submit
+
+    async def late(intent: Intent) -> Answer:
+        await other.add(b"[1]", 1)
+        return await held(intent)
+
+    log._lane.submit = late  # type: ignore[method-assign]
+    assert await session.rewind(2) == 5
+    assert await session.tag("t", at=2) == 2
+    await session.trim(2)
+    assert [change.kind async for change in session.history()][-5:] == ["rewound", "added", "tagged", "added", "trimmed"]
+
+
+async def test_a_point_of_what_a_dapr_session_left(session_id: str) -> None:
+    """It is taken over with the change."""
+    store = MemoryStore()
+    await store.put_many([Put(f"{session_id}:messages", b'["{}"]')])
+    session: Any = EventLogSession(session_id, store=store)
+    assert await session.tag("left", at=1) == 1
+    assert await session.rewind(0) == 3
+    assert await session.at("left").get_items() == [{}]
 
 
 # ---- forks ---------------------------------------------------------------------------------------------------------------

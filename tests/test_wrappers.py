@@ -435,6 +435,18 @@ async def test_a_compaction_by_hand_keeps_what_another_process_adds(store: Store
     assert await ours.get_items() == [SUMMARY]
 
 
+async def test_what_a_compaction_has_read_is_forgotten_when_it_has_replaced_it(session_id: str) -> None:
+    """One that reads in its own way afterwards, in the same task, replaces all: nothing is kept beside its sum."""
+    ours = EventLogSession(session_id, store=MemoryStore())
+    await ours.add_items(users(0, 1))
+    await compacting(ours, openai_client()).run_compaction({"force": True})
+    await ours.add_items(users(2))
+    own = EncryptedSession(session_id, compacting(ours, openai_client()), KEY)
+    await own.run_compaction({"force": True})
+    assert await own.get_items() == [SUMMARY]
+    assert len(await ours.get_items()) == 1
+
+
 async def test_a_compaction_by_hand_of_what_another_process_took_back(session_id: str) -> None:
     """It raises, and nothing is written."""
     ours = EventLogSession(session_id, store=MemoryStore())

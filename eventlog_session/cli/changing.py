@@ -142,7 +142,7 @@ def tag(
         if name is None:
             return (await log.head()).tags
         try:
-            checked_name(name, log.limits.tags)
+            checked_name(name, None if delete else log.limits.tag_bytes)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         if delete:

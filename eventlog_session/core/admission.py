@@ -34,12 +34,13 @@ from .events import (
     UNDONE,
     UNDONE_VERSIONS,
     Event,
+    is_extension,
+    is_idempotency_key,
+    is_tag_name,
 )
 from .head import Head
+from .items import are_texts
 from .keys import is_id, is_source
-
-_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
-_LONGEST_KEY = 256
 
 
 class Admission:
@@ -89,11 +90,10 @@ class Admission:
         return length
 
     def _check_extensions(self, version: int, event: Event) -> None:
-        for name, value in event.extensions.items():
-            if not name or not _NAME.issuperset(name) or name.startswith("data") or type(value) is not str:
-                raise InvalidExport("it has an attribute that no event has")
+        if not all(is_extension(*extension) for extension in event.extensions.items()):
+            raise InvalidExport("it has an attribute that no event has")
         key = event.extensions.get(IDEMPOTENCY_KEY)
-        if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):
+        if key is not None and not is_idempotency_key(key):
             raise InvalidExport("its idempotency key is none")
         undone = event.extensions.get(UNDONE_VERSIONS)
         if undone is not None:  # of an undo, or of what was put in its place when it was trimmed
@@ -122,10 +122,10 @@ class Admission:
             raise InvalidExport("what it says of other versions is not so")
 
     def _is_tag(self, head: Head, name: str, version: str) -> bool:
-        if not (0 < len(name) <= self._limits.tags and name.isprintable()):
-            return False
         if version == NO_VERSION:
-            return True
+            return is_tag_name(name)
+        if not is_tag_name(name, self._limits.tag_bytes):
+            return False
         if name not in head.tags and len(head.tags) >= self._limits.tags:
             raise InvalidExport(f"it is one tag more than the {self._limits.tags} that a session can hold")
         return 0 <= _number(version) <= head.version
@@ -154,11 +154,8 @@ def _check_text(event: Event) -> None:
     """Raise InvalidExport unless the items that are kept as text are strings."""
     if not event.text:
         return
-    items = orjson.loads(event.items)
-    if not all(type(place) is int and 0 <= place < len(items) and type(items[place]) is str for place in event.text):
-        raise InvalidExport("it has no text where it says so")
-    if list(event.text) != sorted(set(event.text)):
-        raise InvalidExport("its texts are out of order")
+    if not are_texts(orjson.loads(event.items), event.text):
+        raise InvalidExport("it has no text where it says so, or tells of them out of order")
 
 
 def _number(text: str) -> int:

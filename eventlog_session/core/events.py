@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType, NoneType
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -76,6 +76,10 @@ _STANDARD = frozenset(
     | {"dataref", "dataparts", "datadigest", "datacount"}
 )
 """Attributes that are not an event's *extensions*."""
+_EXPORTED = frozenset({"sequence", "recordedtime", "subject", "partitionkey", "lastsequence"})
+"""Attributes that an export adds."""
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_LONGEST_KEY: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +194,34 @@ class Event:
             raise
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CorruptLog("not a stored event") from error
+
+
+def is_extension(name: str, value: object) -> bool:
+    """Whether an event can have this extension: CloudEvents allows its name, which means nothing else here, and it is text."""
+    if not name or not _NAME.issuperset(name) or name.startswith("data") or name in _STANDARD or name in _EXPORTED:
+        return False
+    return type(value) is str and (value.isascii() or is_unicode(value))
+
+
+def is_unicode(text: str) -> bool:
+    """Whether *text* has no lone surrogates, which can't be stored."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_idempotency_key(key: object) -> bool:
+    """Whether *key* can be one: CloudEvents wants an attribute printable, and a head keeps only digests."""
+    return isinstance(key, str) and 0 < len(key) <= _LONGEST_KEY and key.isprintable()
+
+
+def is_tag_name(name: object, longest: int | None = None) -> bool:
+    """Whether a tag can have this name, of at most *longest* bytes in UTF-8."""
+    if not isinstance(name, str) or not name or not name.isprintable():
+        return False
+    return longest is None or len(name.encode()) <= longest
 
 
 def to_rfc3339(time: int) -> str:

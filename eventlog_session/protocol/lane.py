@@ -33,14 +33,14 @@ class Answer:
 
 
 class Expected(NamedTuple):
-    """The version to commit on, and no other; in a *generation* if it is known."""
+    """The version to commit on, and no other, None for any; in a *generation* if it is known."""
 
-    version: int
+    version: int | None
     generation: str | None = None
 
     def check(self, head: Head) -> None:
         """Raise Conflict when *head* is not the one expected."""
-        if self.version != head.version:
+        if self.version not in (None, head.version):
             raise Conflict(f"the session stands at version {head.version}, not {self.version}; nothing was written")
         if self.generation not in (None, head.generation):
             raise Conflict("the session that was read is gone, and another has begun; nothing was written")
