@@ -12,7 +12,7 @@ from agents.memory.session_settings import SessionSettings
 from . import compaction, copying, revising
 from .gate import Gate
 from .given import SessionView, check_number
-from .history import AgentRun, Change, runs_of
+from .history import AgentRun, Change, runs_of, untraced
 from .log import EventLog
 from .past import PastSession
 from .points import Point, checked, checked_name
@@ -107,7 +107,7 @@ class TimeTravel(SessionABC):
                 print(run.trace_id, run.began, run.items, await session.at(run.before).get_items())
         """
         log = await self._log()
-        async for run in runs_of(log.walk(_point(since), _point(until))):
+        async for run in runs_of(log.walk(_point(since), _point(until), whole=untraced)):
             yield run
 
     async def diff(self, a: Point, b: Point | None = None) -> Difference:
