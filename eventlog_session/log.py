@@ -189,10 +189,7 @@ class EventLog:
         """
         with self._telemetry.watch("events"):  # no span: it would be that of whatever is done with an event, too
             known, over = await self.on_head(lambda known: self._range(known, since, until, reverse=reverse))
-            if known.legacy is None:
-                walked = self._walker.events(known, over, whole=whole)
-            else:
-                walked = self._left(known.legacy, over)
+            walked = self._walker.events(known, over, whole=whole) if known.legacy is None else self._left(known.legacy, over)
             async for recorded in walked:
                 yield recorded
 
@@ -216,10 +213,7 @@ class EventLog:
 
     async def standing_alone(self, known: Known, upto: int) -> AsyncIterator[Recorded]:
         """Yield the events up to a version of *known* as they are copied, see `Walker.standing_alone`."""
-        if known.legacy is None:
-            walked = self._walker.standing_alone(known, upto)
-        else:
-            walked = self._left(known.legacy, Range(1, upto))
+        walked = self._walker.standing_alone(known, upto) if known.legacy is None else self._left(known.legacy, Range(1, upto))
         async for recorded in walked:
             yield recorded
 

@@ -35,7 +35,11 @@ class Worker:
         self._end = finalize(self, self._calls.put, None)  # the thread knows the queue only, so that this can happen
 
     async def call(self, work: Callable[..., _T], *args: object) -> _T:
-        """Return what *work* does with *args*. One that is cancelled before its turn is left out. Raises Stopped after `stop`."""
+        """
+        Return what *work* does with *args*. Raises Stopped after `stop`.
+
+        A call that is cancelled before its turn is left out.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = loop.create_future()
         with self._lock:
