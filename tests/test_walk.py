@@ -17,6 +17,7 @@ from eventlog_session import (
     EventLogError,
     EventLogSession,
     HistoryTrimmed,
+    InvalidExport,
     Limits,
     MemoryStore,
     NoSuchPoint,
@@ -162,7 +163,10 @@ async def test_a_copy_of_what_is_erased_meanwhile_is_not_cut_short(*, again: boo
     log, store, other = await two()
     store.before_values = erase
     with pytest.raises(Conflict, match="is gone or another has begun"):
-        await dump(other, io.BytesIO())
+        await dump(other, file := io.BytesIO())
+    file.seek(0)
+    with pytest.raises(InvalidExport):
+        await load(EventLog(copy, "y"), file)
 
 
 async def test_a_file_of_what_expires_meanwhile_is_not_cut_short() -> None:

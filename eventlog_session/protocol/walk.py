@@ -2,7 +2,7 @@
 Walking through a log, event by event: what happened, from any version to any other, forwards or backwards.
 
 A walk ends where the log did when it began. Of what is merged, trimmed or erased meanwhile it learns when a value is gone, and
-goes on with the newer head, from where it stands.
+goes on with the newer head, from where it stands. When the session itself is gone, a history ends there; a copy can't be made.
 """
 
 from collections.abc import AsyncIterator, Callable
