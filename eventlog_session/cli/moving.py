@@ -41,6 +41,7 @@ def export(given: str | None, store: str | None, session_id: str, file: Path | N
         return number
 
     async def work(log: EventLog) -> int:
+        nonlocal ended
         if file is None:
             return await write(log, _shown if terminal(sys.stdout) else sys.stdout.buffer.write)
         # beside the file and then in its place: an export that was cut short is never taken for one
@@ -49,16 +50,18 @@ def export(given: str | None, store: str | None, session_id: str, file: Path | N
             with partly.open("wb") as out:
                 number = await write(log, out.write)
             partly.replace(file)
+            ended = f"all of it is in {file}"
         finally:
             partly.unlink(missing_ok=True)
         return number
 
     if file is not None and file.exists() and not force:
         fail(f"{file} is there already; say --force to write over it", REFUSED)
+    ended = "what was written is no whole session" if file is None else f"{file} was not written"
     try:
         number = in_session(store or given, session_id, work)
     except KeyboardInterrupt:
-        raise Interrupted("what was written is no whole session" if file is None else f"{file} was not written") from None
+        raise Interrupted(ended) from None
     if file is not None:
         note(f"{number} events in {file}")
 
