@@ -29,6 +29,7 @@ def export(given: str | None, store: str | None, session_id: str, file: Path | N
 
     All that the session is, for import; or for jq and the like. The same session gives the same bytes.
     """
+    ended = "what was written is no whole session" if file is None else f"{file} was not written"
 
     async def write(log: EventLog, out: Callable[[bytes], Any]) -> int:
         _, last = await log.located(None if to is None else (await resolved(log, to))[0])
@@ -57,7 +58,6 @@ def export(given: str | None, store: str | None, session_id: str, file: Path | N
 
     if file is not None and file.exists() and not force:
         fail(f"{file} is there already; say --force to write over it", REFUSED)
-    ended = "what was written is no whole session" if file is None else f"{file} was not written"
     try:
         number = in_session(store or given, session_id, work)
     except KeyboardInterrupt:
