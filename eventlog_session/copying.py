@@ -5,12 +5,12 @@ Whatever the way, a copy is made of events (`core.copy`), so every version in it
 log of its own from then on.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from .core.copy import Copying, reborn
 from .core.events import FORKED, FORKED_AT, FORKED_FROM, Event
 from .core.keys import mint
-from .errors import InvalidExport, SessionExists
+from .errors import InvalidExport
 from .log import EventLog
 from .points import Point
 from .protocol.heads import Known
@@ -55,9 +55,15 @@ async def restore(
 
     Everything is looked at before anything is written. What a `DaprSession` left under the id stands in the way, unless this
     *takes_over* from it. Raises SessionExists, BeingErased, or Conflict when a session was erased there meanwhile;
-    InvalidExport or InvalidItem when the events make no log.
+    InvalidExport or InvalidItem when the events make no log. What is cut short, or refused since another came first, leaves
+    in the store what it has written ahead, named by no head: the same call again writes it to the same keys.
     """
-    erased = await log.on_head(_vacant(takes_over=takes_over))
+
+    async def erased_before(known: Known) -> tuple[str, ...]:
+        known.check_free(takes_over=takes_over)
+        return known.head.erased
+
+    erased = await log.on_head(erased_before)
     copying = Copying(log.session_id, log.keys, log.limits, binary=(await log.store.traits()).keeps_bytes)
     number = 0
     async for version, committed, _, event in events:
@@ -65,7 +71,7 @@ async def restore(
         try:
             copying.append(version, committed, reborn(event, erased))
         except InvalidExport as error:
-            raise InvalidExport(f"event {number} of the file: {error}; nothing was written") from error
+            raise InvalidExport(f"event {number}: {error}; nothing was written") from error
     copy = copying.done(ttl=ttl, takes_over=takes_over, erased=erased)
     if dry_run:
         return copy.head.version
@@ -77,13 +83,3 @@ async def restore(
             progress(done, len(copy.values), "values written")
     await log.submit_copy(copy)
     return copy.head.version
-
-
-def _vacant(*, takes_over: bool) -> Callable[[Known], Awaitable[tuple[str, ...]]]:
-    async def check(known: Known) -> tuple[str, ...]:
-        known.as_not_being_erased()
-        if known.head.version or (known.legacy is not None and not takes_over):
-            raise SessionExists("there is a session of that id already, and nothing was written; take another id, or erase it")
-        return known.head.erased
-
-    return check

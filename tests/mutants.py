@@ -390,7 +390,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "a copy is made only where there is no session",
-        [("protocol/propose", "if known.head.version or (known.legacy is not None and not copy.takes_over):", "if False:")],
+        [("protocol/heads", "if self.head.version or (self.legacy is not None and not takes_over):", "if False:")],
         "test_copying.py::test_of_two_at_once_one_is_refused",
     ),
     Mutant(
@@ -509,7 +509,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "nothing is written ahead to a session that is being erased",
-        [("copying", "        known.as_not_being_erased()\n", "")],
+        [("copying", "        known.check_free(takes_over=takes_over)\n", "")],
         "test_copying.py::test_nothing_is_copied_to_what_is_being_erased",
     ),
     Mutant(

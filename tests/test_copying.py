@@ -26,6 +26,7 @@ from eventlog_session import (
     Limits,
     MemoryStore,
     NoSuchPoint,
+    OutcomeUnknown,
     SessionExists,
     Store,
     Unavailable,
@@ -416,7 +417,7 @@ async def test_an_event_that_means_nothing_is_refused(number: int, change: Any, 
     await load(EventLog(MemoryStore(), "s"), map(orjson.dumps, rows))
     change(rows[number - 1])
     store = CountingStore(MemoryStore())
-    with pytest.raises(InvalidExport, match=f"^event {number} of the file: .*{why}"):
+    with pytest.raises(InvalidExport, match=f"^event {number}: .*{why}"):
         await load(EventLog(store, "s"), map(orjson.dumps, rows))
     assert store.calls["put_many"] == store.calls["commit"] == 0
 
@@ -429,7 +430,7 @@ async def test_more_tags_than_there_is_room_for(session_id: str) -> None:
         await tag(log, f"t{number}", None, TOLD)
     file = (await content(log)).splitlines()
     await load(EventLog(MemoryStore(), session_id, limits=Limits(tags=4)), file)
-    with pytest.raises(InvalidExport, match="event 5 of the file: it is one tag more than the 3"):
+    with pytest.raises(InvalidExport, match="event 5: it is one tag more than the 3"):
         await load(EventLog(MemoryStore(), session_id, limits=Limits(tags=3)), file)
 
 
@@ -739,3 +740,34 @@ def test_whatever_is_taken_can_be_used() -> None:
 
     check()
     assert min(seen["refused"], seen["taken though it was changed"], seen["taken from a floor on"]) > 20
+
+
+@pytest.mark.parametrize("landed", [True, False])
+async def test_doubt_about_a_copy_is_resolved(session_id: str, *, landed: bool) -> None:
+    """By the generation of the head that stands there; while there is none, it may land yet."""
+    log, store, time = EventLog(MemoryStore(), session_id), Faulty("lost" if landed else "late"), Time()
+    await log.add(b"[1]", 1)
+    copy = EventLog(store, session_id, runtime=time.runtime(), adopt=False)
+    await copy.version()
+    store.meanwhile = store.fail
+    with pytest.raises(OutcomeUnknown, match="head of a copy") as caught:
+        await fork(log, copy, None, {})
+    store.down = False
+    if landed:
+        assert await copy.resolve(caught.value) == 2
+        return
+    with pytest.raises(OutcomeUnknown):
+        await copy.resolve(caught.value)
+    await EventLog(store, session_id).add(b"[2]", 1)
+    assert await copy.resolve(caught.value) is None
+
+
+async def test_a_fork_with_a_ttl_is_written_once(session_id: str) -> None:
+    """Its values have the ttl from the start: there is nothing to renew."""
+    log, store = EventLog(MemoryStore(), session_id, limits=SMALL), CountingStore(MemoryStore())
+    for number in range(30):
+        await log.add(orjson.dumps([number]), 1, ttl=600)
+    copy = EventLog(store, session_id, limits=SMALL)
+    await fork(log, copy, None, {})
+    await copy.settle()
+    assert store.calls["put_many"] == 1

@@ -35,7 +35,6 @@ from ..errors import (
     HistoryTrimmed,
     IdempotencyKeyReused,
     NoSuchPoint,
-    SessionExists,
     StoreRefused,
     TooManyTags,
 )
@@ -136,7 +135,7 @@ class Proposer:
         length = head.length if event.base is None else await self._base_length(head, event.base)
         if _is_idle(head, event):
             return Answer(None), head
-        known.as_not_being_erased()
+        known.check_not_being_erased()
         if intent.draft.ahead:
             ttl = head.ttl if intent.ttl is None else intent.ttl
             await self._write_ahead(intent, ttl if ttl is None else max(ttl, longest))
@@ -265,9 +264,7 @@ class Proposer:
 
     async def _copy(self, known: Known, intent: Intent, copy: Copy) -> Proposal:
         """Return the proposal to have *copy*'s log where there is no session yet; all but the head's own values are there."""
-        known.as_not_being_erased()
-        if known.head.version or (known.legacy is not None and not copy.takes_over):
-            raise SessionExists("there is a session of that id already, and nothing was written; take another id, or erase it")
+        known.check_free(takes_over=copy.takes_over)
         if known.head.erased != copy.erased:  # with what is written ahead, if it was of the same events
             raise Conflict("a session of that id was erased meanwhile; nothing was written, call again")
         traits = await self._store.traits()
