@@ -53,7 +53,8 @@ async def lines(log: EventLog, until: Point | None = None) -> AsyncIterator[byte
     """
     Yield the file of a session up to a point, line by line; a version that was trimmed is not in it, see `standing_alone`.
 
-    Raises NoSuchPoint.
+    Raises NoSuchPoint, HistoryTrimmed when what is not read yet is trimmed meanwhile, Conflict when the session is erased or
+    expires meanwhile: what was yielded is no whole file then, and its lines say so.
     """
     known, last = await log.located(until)
     subject = _printable(log.session_id)
@@ -62,7 +63,11 @@ async def lines(log: EventLog, until: Point | None = None) -> AsyncIterator[byte
 
 
 async def dump(source: "EventLogSession | EventLog", file: BinaryIO, until: Point | None = None) -> int:
-    """Write the file of a session up to a point to *file*, and return the number of events in it. Raises NoSuchPoint."""
+    """
+    Write the file of a session up to a point to *file*, and return the number of events in it.
+
+    Raises as `lines` does; what is in *file* by then `load` refuses.
+    """
     number = 0
     async for line in lines(source if isinstance(source, EventLog) else await source._log(), until):
         file.write(line)

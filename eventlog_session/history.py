@@ -7,7 +7,7 @@ from typing import Self
 
 import orjson
 
-from .core.events import REMARKS, TYPES, to_datetime
+from .core.events import REMARKS, TYPES, Event, to_datetime
 from .protocol.walk import Recorded
 
 _TRACE = "agentstraceid"
@@ -72,8 +72,17 @@ class AgentRun:
         return self.first - 1
 
 
+def untraced(event: Event) -> bool:
+    """Whether it takes the items of *event* to say which run it is part of."""
+    return _TRACE not in event.extensions and event.kind not in REMARKS
+
+
 async def runs_of(events: AsyncIterator[Recorded]) -> AsyncIterator[AgentRun]:
-    """Yield the runs that *events*, oldest first, make up, by their first change: after all events, as any run may go on."""
+    """
+    Yield the runs that *events*, oldest first, make up, by their first change: after all events, as any run may go on.
+
+    Of the events only `untraced` ones need their items.
+    """
     runs: list[AgentRun] = []
     traced: dict[str, int] = {}
     latest: int | None = None

@@ -42,7 +42,7 @@ from .core.plan import ALL
 from .errors import HistoryTrimmed, InvalidItem, NoSuchPoint, OutcomeUnknown
 from .limits import Limits
 from .points import Point
-from .protocol.adoption import Legacy, adoption
+from .protocol.adoption import Legacy, before_adoption, legacy_keys
 from .protocol.commit import Committer
 from .protocol.erase import Eraser, Erasure
 from .protocol.heads import Heads, Known
@@ -53,7 +53,7 @@ from .protocol.reader import Reader
 from .protocol.renew import Renewer
 from .protocol.sweep import Sweeper
 from .protocol.verify import Verification, Verifier
-from .protocol.walk import Range, Recorded, Walker
+from .protocol.walk import Range, Recorded, Walker, Whole
 from .retry import Retry
 from .runtime import Runtime
 from .stores.base import Store
@@ -157,9 +157,9 @@ class EventLog:
 
     async def _read(self, wanted: int, at: Point | None) -> View:
         async def read(known: Known) -> View:
+            version = await self._version(known, at)
             if known.legacy is not None:
-                return _adoptable(known.legacy, wanted, at)
-            version = await self._version(known.head, at)
+                return _adoptable(known.legacy, wanted if version else 0, version)
             items, texts = await self.reader.read(known.head, version, wanted)
             return View(items, version, texts, known.head.generation)
 
@@ -170,13 +170,10 @@ class EventLog:
 
         async def origins(known: Known) -> list[tuple[int, int]]:
             wanted = ALL if need is None else need
+            version = await self._version(known, at)
             if known.legacy is not None:
-                return (
-                    [(1, place) for place in range(known.legacy.count)][-wanted:]
-                    if _adoptable(known.legacy, 0, at).version
-                    else []
-                )
-            return await self.reader.origins(known.head, await self._version(known.head, at), wanted)
+                return [(1, place) for place in range(known.legacy.count)][-wanted:] if version else []
+            return await self.reader.origins(known.head, version, wanted)
 
         return [f"{version}.{place}" for version, place in await self.on_head(origins)]
 
@@ -185,21 +182,19 @@ class EventLog:
         return await self.on_head(partial(inventory, self.session_id, self.keys, self.store, self.reader))
 
     async def walk(
-        self, since: Point | None = None, until: Point | None = None, *, reverse: bool = False, whole: bool = True
+        self, since: Point | None = None, until: Point | None = None, *, reverse: bool = False, whole: Whole = True
     ) -> AsyncIterator[Recorded]:
         """
         Yield the events after the point *since* up to the point *until*, without either: from the oldest one kept up to now.
 
-        *reverse* begins with the newest; without *whole*, large events come without their items. What is committed after the
-        first one was asked for is not in it. Raises NoSuchPoint.
+        *reverse* begins with the newest; those that are not wanted *whole* come without their items if they are large. What is
+        committed after the first one was asked for is not in it. What a `DaprSession` left is a change, as it is a version.
+        Raises NoSuchPoint.
         """
         with self._telemetry.watch("events"):  # no span: it would be that of whatever is done with an event, too
-            known = await self._heads.fresh()
-            first = max(1, known.head.floor)
-            if since is not None:  # before the oldest one kept is fine
-                first = max(first, _within(await self._version_by(known.head, since), 0, known.head.version) + 1)
-            over = Range(first, await self._version(known.head, until), reverse)
-            async for recorded in self._walker.events(known, over, whole=whole):
+            known, over = await self.on_head(lambda known: self._range(known, since, until, reverse=reverse))
+            walked = self._walker.events(known, over, whole=whole) if known.legacy is None else self._left(known.legacy, over)
+            async for recorded in walked:
                 yield recorded
 
     async def events(self) -> AsyncIterator[tuple[int, int, Event]]:
@@ -216,20 +211,14 @@ class EventLog:
         """Return the head as it stands now, and the version at a point. Raises NoSuchPoint."""
 
         async def located(known: Known) -> tuple[Known, int]:
-            if known.legacy is not None:
-                return known, _adoptable(known.legacy, 0, at).version
-            return known, await self._version(known.head, at)
+            return known, await self._version(known, at)
 
         return await self.on_head(located)
 
     async def standing_alone(self, known: Known, upto: int) -> AsyncIterator[Recorded]:
         """Yield the events up to a version of *known* as they are copied, see `Walker.standing_alone`."""
-        if known.legacy is not None:
-            adopted = adoption(known.legacy, self.runtime)
-            if upto:
-                yield Recorded(1, adopted.time, adopted.count, adopted)
-            return
-        async for recorded in self._walker.standing_alone(known, upto):
+        walked = self._walker.standing_alone(known, upto) if known.legacy is None else self._left(known.legacy, Range(1, upto))
+        async for recorded in walked:
             yield recorded
 
     async def on_head(self, work: Callable[[Known], Awaitable[_T]]) -> _T:
@@ -307,7 +296,7 @@ class EventLog:
         answer has no version when they were given up before. Raises NoSuchPoint, Conflict when the session is gone meanwhile.
         """
         with self._telemetry.operation("trim") as facts:
-            generation, floor = await self.on_head(lambda known: self._floor(known.head, before))
+            generation, floor = await self.on_head(lambda known: self._floor(known, before))
             on = Expected(None, generation)  # what was begun since keeps its past
             return await self._intend(facts, ttl, on, TRIMMED, {**(extensions or {}), TRIMMED_BEFORE: str(floor)})
 
@@ -373,22 +362,41 @@ class EventLog:
 
     # ---- finding ---------------------------------------------------------------------------------------------------
 
-    async def _version(self, head: Head, at: Point | None) -> int:
-        """Return the version at a point, which can be read. Raises NoSuchPoint."""
+    async def _range(
+        self, known: Known, since: Point | None, until: Point | None, *, reverse: bool
+    ) -> tuple[Known, Range]:  # fmt: skip
+        """Return *known* and the versions after the one point up to the other. Raises NoSuchPoint or Gone."""
+        first = max(1, known.head.floor)
+        if since is not None:  # before the oldest one kept is fine
+            first = max(first, _within(await self._version_by(known, since), 0, known.standing.version) + 1)
+        return known, Range(first, await self._version(known, until), reverse)
+
+    async def _floor(self, known: Known, before: Point) -> tuple[str, int]:
+        return known.head.generation, await self._version_by(known, before)
+
+    async def _left(self, legacy: Legacy, over: Range) -> AsyncIterator[Recorded]:
+        """Yield what a `DaprSession` left, if *over* has version 1, as the first commit will take it over."""
+        if over.first <= 1 <= over.last:
+            metadata = await self.store.get(legacy_keys(self.session_id)[1])
+            event = before_adoption(legacy, metadata.data if metadata else None, self.runtime.now())
+            yield Recorded(1, event.time, event.count, event)
+
+    async def _version(self, known: Known, at: Point | None) -> int:
+        """Return the version at a point, which can be read. Raises NoSuchPoint or Gone."""
         if at is None:
-            return head.version
-        return _within(await self._version_by(head, at), head.floor, head.version)
+            return known.standing.version
+        return _within(await self._version_by(known, at), known.head.floor, known.standing.version)
 
-    async def _floor(self, head: Head, before: Point) -> tuple[str, int]:
-        return head.generation, await self._version_by(head, before)
-
-    async def _version_by(self, head: Head, at: Point) -> int:
+    async def _version_by(self, known: Known, at: Point) -> int:
+        head = known.head
         if isinstance(at, int):
             return at
         if isinstance(at, str):
             if at not in head.tags:
                 raise NoSuchPoint(f"the session has no tag of that name; it has {len(head.tags)} tags, see tags()")
             return head.tags[at]
+        if known.legacy is not None:  # whenever it came to be, it was there before
+            return 1
         now = self.runtime.now()
         moment = now - at // timedelta(microseconds=1) if isinstance(at, timedelta) else from_datetime(at)
         return await self.reader.version_at(head, moment)
@@ -412,12 +420,8 @@ def _within(version: int, oldest: int, newest: int) -> int:
     return version
 
 
-def _adoptable(legacy: Legacy, wanted: int, at: Point | None) -> View:
+def _adoptable(legacy: Legacy, wanted: int, version: int) -> View:
     """Return the view of a `DaprSession`'s history as the first commit will take it over: as what version 1 added."""
-    if isinstance(at, str):
-        raise NoSuchPoint("the session has no tag of that name; it has none at all yet")
-    if isinstance(at, int) and _within(at, 0, 1) == 0:
-        return View([], 0, [])
     items = orjson.loads(legacy.items)[-wanted:] if wanted else []
     skipped = legacy.count - len(items)
-    return View(items, 1, [place - skipped for place in legacy.text if place >= skipped])
+    return View(items, version, [place - skipped for place in legacy.text if place >= skipped])

@@ -13,7 +13,7 @@ from . import compaction, copying, revising
 from .core.items import same
 from .gate import Gate
 from .given import SessionView, check_number
-from .history import AgentRun, Change, runs_of
+from .history import AgentRun, Change, runs_of, untraced
 from .log import EventLog
 from .past import PastSession
 from .points import Point, as_it_is_now, checked, checked_name
@@ -112,7 +112,7 @@ class TimeTravel(SessionABC):
                 print(run.trace_id, run.began, run.items, await session.at(run.before).get_items())
         """
         log = await self._log()
-        async for run in runs_of(log.walk(_point(since), _point(until))):
+        async for run in runs_of(log.walk(_point(since), _point(until), whole=untraced)):
             yield run
 
     async def diff(self, a: Point, b: Point | None = None) -> Difference:

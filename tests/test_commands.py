@@ -262,6 +262,26 @@ def test_rewind(shell: Shell) -> None:
     assert shell.items() == ALL
 
 
+def test_what_a_dapr_session_left(shell: Shell, file: Path) -> None:
+    """It is version 1, also of a rewind that is the first thing to be written."""
+
+    async def leave() -> None:
+        store = SQLiteStore.open(file)
+        await store.put_many([Put("old:messages", orjson.dumps([orjson.dumps(user("hi")).decode()] * 3))])
+        await store.close()
+
+    asyncio.run(leave())
+    assert [line[0] for line in shell.lines("log", "old", "--until", "1")] == ["1"]
+    assert '"type": "org.pypi.eventlog-session.history.adopted.v1"' in shell("show", "old", "--event", "1").stdout
+    assert "would rewind to 0: length 3 → 0" in shell("rewind", "old", "0", "--dry-run").stdout
+    shell("rewind", "old", "0", "--expect", "2", status=5)
+    assert "already" in shell("rewind", "old", "1", "--dry-run").stdout + shell("rewind", "old", "1").stdout
+    assert shell("rewind", "old", "0").stdout == "rewound to 0: length 3 → 0, version 2\n"
+    assert shell.items("old") == []
+    shell("undo", "old")
+    assert len(shell.items("old")) == 3
+
+
 def test_tags(shell: Shell) -> None:
     """Given, listed, taken away."""
     assert shell("tag", "support 42", "before the refund", "--at", "2").stdout == "before the refund is version 2\n"

@@ -460,15 +460,19 @@ def test_an_import_that_was_interrupted(path: Path) -> None:
 
 
 def test_an_export_that_was_interrupted(path: Path) -> None:
-    """Leaves no file, nor what was there before changed."""
-    fill(path, "s", *[[user("x" * 9_000 + str(number))] for number in range(40)])
+    """Leaves no file, nor what was there before changed; if it was done already, it says that."""
+    fill(path, "s", *[[user("x" * 5_000 + str(number))] for number in range(210)])
     out = path.with_name("out")
     out.write_text("before")
-    done = run(path, "export", "s", "-f", str(out), "--force", first=signalled("get_many", 1))
+    done = run(path, "export", "s", "-f", str(out), "--force", first=signalled("get_many", 2))  # of three
     assert done.returncode == 130
     assert f"interrupted; {out} was not written" in done.stderr.decode()
     assert out.read_text() == "before"
     assert sorted(one.name for one in path.parent.glob("out*")) == ["out"]
+    done = run(path, "export", "s", "-f", str(out), "--force", first=signalled("get_many", 3))
+    assert done.returncode == 130
+    assert f"interrupted; all of it is in {out}" in done.stderr.decode()
+    assert len(out.read_text().splitlines()) == 210
 
 
 def test_an_erasure_that_was_interrupted(path: Path) -> None:

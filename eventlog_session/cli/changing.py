@@ -38,7 +38,7 @@ async def length_at(log: EventLog, version: int) -> int:
     if version:
         async for recorded in log.walk(version - 1, version, whole=False):
             return recorded.length
-    return len((await log.read(None, version)).items)  # of what a DaprSession left, or of nothing
+    return 0
 
 
 @commands.command()
@@ -70,7 +70,7 @@ def redo(given: str | None, store: str | None, session_id: str, number: int, exp
 
 def _step(url: str | None, session_id: str, number: int, expect: int | None, *, dry_run: bool, forward: bool) -> None:
     async def work(log: EventLog) -> tuple[Moved | None, int, int]:
-        before = (await log.head()).length
+        before = (await log.located(None))[0].standing.length
         moved = await revising.step(log, number, told(expect), forward=forward, dry_run=dry_run)
         return moved, before, before if moved is None else await length_at(log, moved.to)
 
@@ -101,7 +101,7 @@ def rewind(given: str | None, store: str | None, session_id: str, point: str, ex
     """
 
     async def work(log: EventLog) -> tuple[int, int, int, int | None]:
-        head = await log.head()
+        head = (await log.located(None))[0].standing
         version, _ = await resolved(log, point)
         # only on what was looked at: else somebody else's turn would be gone
         on = Expected(head.version, head.generation) if expect is None else Expected(expect)

@@ -29,6 +29,7 @@ def export(given: str | None, store: str | None, session_id: str, file: Path | N
 
     All that the session is, for import; or for jq and the like. The same session gives the same bytes.
     """
+    ended = "what was written is no whole session" if file is None else f"{file} was not written"
 
     async def write(log: EventLog, out: Callable[[bytes], Any]) -> int:
         _, last = await log.located(None if to is None else (await resolved(log, to))[0])
@@ -41,6 +42,7 @@ def export(given: str | None, store: str | None, session_id: str, file: Path | N
         return number
 
     async def work(log: EventLog) -> int:
+        nonlocal ended
         if file is None:
             return await write(log, _shown if terminal(sys.stdout) else sys.stdout.buffer.write)
         # beside the file and then in its place: an export that was cut short is never taken for one
@@ -49,6 +51,7 @@ def export(given: str | None, store: str | None, session_id: str, file: Path | N
             with partly.open("wb") as out:
                 number = await write(log, out.write)
             partly.replace(file)
+            ended = f"all of it is in {file}"
         finally:
             partly.unlink(missing_ok=True)
         return number
@@ -58,7 +61,7 @@ def export(given: str | None, store: str | None, session_id: str, file: Path | N
     try:
         number = in_session(store or given, session_id, work)
     except KeyboardInterrupt:
-        raise Interrupted("what was written is no whole session" if file is None else f"{file} was not written") from None
+        raise Interrupted(ended) from None
     if file is not None:
         note(f"{number} events in {file}")
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 import click
 
 from ..errors import NoSuchPoint
-from ..history import runs_of
+from ..history import runs_of, untraced
 from ..log import EventLog
 from ..points import Point
 
@@ -78,7 +78,7 @@ def _summed(parts: list[tuple[str, str]]) -> dict[str, float]:
 async def _of_run(log: EventLog, start: str, *, after: bool) -> tuple[int, str]:
     """Return the version before or after the one run whose trace id begins with *start*, with or without ``trace_``."""
     found = {
-        run.trace_id: run async for run in runs_of(log.walk())
+        run.trace_id: run async for run in runs_of(log.walk(whole=untraced))
         if run.trace_id and (run.trace_id.startswith(start) or run.trace_id.removeprefix("trace_").startswith(start))
     }  # fmt: skip
     if len(found) != 1:

@@ -1,7 +1,7 @@
 """Reading what a plan asks for: rounds of bulk reads until nothing is missing, through the store's cache."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from threading import Lock
 from typing import Any, Final, TypeVar
@@ -90,7 +90,7 @@ class Reader:
         """Return the run that holds *version*'s event. Raises HistoryTrimmed when it was given up."""
         place = await self.place_of(head, version)
         if isinstance(place, Ref):
-            raise HistoryTrimmed(f"version {version} was trimmed; the log goes from {head.floor} to {head.version}")
+            raise trimmed(head, version)
         return place
 
     async def id_of(self, head: Head, version: int) -> str:
@@ -119,6 +119,18 @@ class Reader:
             await self._load({far.name: far}, loaded)
         data: bytes = loaded[far.name]
         return data
+
+    def pages(self, sized: Iterable[tuple[_T, int]]) -> Iterator[list[_T]]:
+        """Yield what is given with sizes in pages that one request can carry, see `Limits.pages`."""
+        return self._limits.pages(sized)
+
+    async def items_of_all(self, wanted: Sequence[Far]) -> dict[str, bytes]:
+        """Return the items of far events as JSON arrays, by id, from the cache or read together. Raises Gone or CorruptLog."""
+        loaded = self._at_hand()
+        missing = {far.name: far for far in wanted if far.name not in loaded}
+        if missing:
+            await self._load(missing, loaded)
+        return {far.name: loaded[far.name] for far in wanted}
 
     # ---- everything that a head names ------------------------------------------------------------------------------
 
@@ -320,6 +332,11 @@ class _Loaded(Mapping[str, Any]):
 def far_of(run: Run) -> list[Far]:
     """Return the events of *run* that are read from their own keys."""
     return [Far.of(run.id_of(run.first + place), odd) for place, odd in run.odd.items() if "f" in odd]
+
+
+def trimmed(head: Head, version: int) -> HistoryTrimmed:
+    """Return the error for a *version* that was given up."""
+    return HistoryTrimmed(f"version {version} was trimmed; the log goes from {head.floor} to {head.version}")
 
 
 def _weight(value: Any) -> int:
