@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from .core.copy import Copying, reborn
 from .core.events import FORKED, FORKED_AT, FORKED_FROM, Event
 from .core.keys import mint
-from .errors import InvalidExport
+from .errors import InvalidExport, NoSuchPoint
 from .log import EventLog
 from .points import Point
 from .protocol.heads import Known
@@ -31,6 +31,8 @@ async def fork(
     Nothing of the one is part of the other afterwards. Raises NoSuchPoint, and SessionExists when there is one already.
     """
     known, version = await log.located(at)
+    if not known.standing.version:
+        raise NoSuchPoint("there is no session to fork: nothing was written to it yet, or it is gone")
     events = log.standing_alone(known, version)
 
     async def with_origin() -> AsyncIterator[Recorded]:

@@ -27,6 +27,9 @@ _LARGEST: Final = 4 << 20
 """Bytes that a `DaprSession` can read: a message through Dapr holds no more, unless both ends were told otherwise."""
 
 
+_TWO_WAYS: Final = "both were left as they are: decide which to keep, and erase the log or delete the key of the other"
+
+
 @dataclass(frozen=True, slots=True)
 class Migration:
     """
@@ -66,7 +69,9 @@ async def to_log(
         event = adoption(legacy, log.runtime)
         await restore(log, _only(Recorded(1, event.time, legacy.count, event)), ttl=ttl, takes_over=True)
         outcome = MIGRATED
-    _compare(entries, await _at_first(log))
+    now = await _items(log, None)
+    if len(now) != len(entries) or not all(map(same, now, entries)):  # else it was taken back there, as it is now
+        _compare(entries, await _items(log, 1))
     if delete_source and not dry_run:
         await _delete(source, log.session_id, found)
     return Migration(log.session_id, outcome, len(entries))
@@ -78,10 +83,10 @@ async def to_single_key(
     """
     Write the history of *log* to *target* as a `DaprSession` keeps it, expiring after *ttl* seconds.
 
-    What it finds there is replaced only if it is what the log began with, so that nothing is lost. *delete_source* erases the
-    log, with its grace, so *target* must be another store: see `same_store`. A *dry_run* writes nothing. Raises SessionExists
-    for another history, and when the log was written to meanwhile, which is not erased then; StoreRefused for a history that a
-    `DaprSession` could not read: more than 4 MiB, or an id that no key can hold.
+    What it finds there is replaced only if it is what the log began with, or went on from, so that nothing is lost.
+    *delete_source* erases the log, with its grace, so *target* must be another store: see `same_store`. A *dry_run* writes
+    nothing. Raises SessionExists for another history, and when the log was written to meanwhile, which is not erased then;
+    StoreRefused for a history that a `DaprSession` could not read: more than 4 MiB, or an id that no key can hold.
     """
     known, _ = await log.located(None)
     if not known.head.version and known.legacy is None:
@@ -97,8 +102,8 @@ async def to_single_key(
     there = await _entries(target, key)
     outcome = ALREADY if there == entries else MIGRATED
     if outcome == MIGRATED:
-        if not await _began_with(log, there):
-            raise SessionExists(f"{key} holds another history, and nothing was written; look at it, or delete it first")
+        if there != entries[: len(there)] and not await _began_with(log, there):
+            raise SessionExists(f"{key} holds another history; {_TWO_WAYS}")
         if dry_run:
             return Migration(log.session_id, WOULD, len(entries))
         await _write(log, target, value, ttl)
@@ -181,12 +186,12 @@ async def _put(store: Store, put: Put) -> None:
 
 async def _began_with(log: EventLog, entries: Sequence[Any]) -> bool:
     """Whether the log took over *entries* as its first version: then all of them are still there."""
-    return not entries or same(await _at_first(log), [_loaded(entry) for entry in entries])
+    return not entries or same(await _items(log, 1), [_loaded(entry) for entry in entries])
 
 
-async def _at_first(log: EventLog) -> list[Any]:
-    """Return the items of version 1."""
-    view = await log.read(None, 1)
+async def _items(log: EventLog, at: int | None) -> list[Any]:
+    """Return the items of a version, None for the newest."""
+    view = await log.read(None, at)
     texts = set(view.texts)
     return [_loaded(item) if place in texts else item for place, item in enumerate(view.items)]
 
@@ -199,9 +204,9 @@ def _compare(source: Sequence[Any], copy: Sequence[Any]) -> None:
     """Raise SessionExists, saying where, unless both are equal."""
     for place, (one, other) in enumerate(zip(source, copy, strict=False)):
         if not same(one, other):
-            raise SessionExists(f"item {place} differs from the source's; the source was left as it is")
+            raise SessionExists(f"item {place} differs from the source's; {_TWO_WAYS}")
     if len(source) != len(copy):
-        raise SessionExists(f"there are {len(copy)} items, {len(source)} in the source, which was left as it is")
+        raise SessionExists(f"there are {len(copy)} items, {len(source)} in the source; {_TWO_WAYS}")
 
 
 def _loaded(entry: Any) -> Any:

@@ -155,8 +155,9 @@ class TimeTravel(SessionABC):
         Take back the last *n* changes, by one event; None, and nothing written, when there are fewer.
 
         A change is whatever added, removed or replaced items: clearing, popping, rewinding and compaction, too. Undoing again
-        goes further back. Raises Conflict when another writer was first, so that nobody else's change is undone; HistoryTrimmed
-        when it would go back to what was trimmed.
+        goes further back. It is of whoever's change was last when this was asked for; with what `read` gave as
+        *expected_version* of nothing that you have not seen. Raises Conflict when another writer was first, HistoryTrimmed when
+        it would go back to what was trimmed.
 
         ::
 

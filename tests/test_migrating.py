@@ -299,3 +299,22 @@ async def test_two_sidecars_of_an_app_are_one_store(rig: Rig, component: str) ->
     assert await same_store(first, other) == (component != "memory")
     await first.close()
     await other.close()
+
+
+async def test_what_was_taken_back_is_found_equal(session_id: str) -> None:
+    """Also if it is not what the log began with; and a log that went on is taken back again."""
+    store = MemoryStore()
+    await left(store, session_id, '{"a":1}', '{"b":2}')
+    log = EventLog(store, session_id)
+    await to_log(log, store)
+    await log.pop()
+    await log.add(b'[{"c":3},{"d":4}]', 2)
+    assert (await to_single_key(log, store)).outcome == MIGRATED
+    assert (await to_log(log, store)).outcome == ALREADY
+    await log.add(b'[{"e":5}]', 1)
+    assert (await to_single_key(log, store)).outcome == MIGRATED
+    await log.clear()
+    with pytest.raises(SessionExists, match="decide which to keep"):
+        await to_single_key(log, store)
+    with pytest.raises(SessionExists, match="decide which to keep"):
+        await to_log(log, store)

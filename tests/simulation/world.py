@@ -150,9 +150,9 @@ class Watched(ProfiledStore):
         """Return everything that is there, by its key."""
         return self._held
 
-    def _write(self, values: Iterable[Put]) -> None:
+    def _write(self, values: Iterable[Put], *, clears: bool = False) -> None:
         values = list(values)
-        super()._write(values)
+        super()._write(values, clears=clears)
         for put in values:
             self._world.ledger.landed[put.key] = self._world.ticks
             if put.key == self._world.ledger.keys.head:
