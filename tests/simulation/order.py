@@ -45,6 +45,7 @@ class Order:
         self.misused = {call.key for call in calls if call.other and call.name in self.writers}
         if left and not log.events:
             log.states.append(left)
+            log.names.append(None)  # as of the event that would have taken it over
             log.floors.append(0)
             log.tags.append({})
             self.began.append(0)
