@@ -77,6 +77,7 @@ async def replace(
 
 async def pop_newest(log: EventLog, number: int, told: Told) -> Answer:
     """Remove the newest *number* items, or all where there are fewer, in one commit."""
+    number = min(number, 1 << 31)
     while True:
         answer = await log.pop(told.extensions, told.ttl, number=number, expected=told.expected)
         if answer.version is not None:

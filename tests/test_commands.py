@@ -532,3 +532,26 @@ def test_nothing_takes_the_agents_sdk(shell: Shell, tmp_path: Path) -> None:
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.stdout.splitlines()[-1] == "False False", done
+
+
+def test_an_export_leaves_what_it_is_written_to_what_it_was(shell: Shell, tmp_path: Path) -> None:
+    """A device or a pipe stays one, a link stays a link, and a private file private."""
+    shell("export", "support 42", "-f", "/dev/null", "--force")
+    assert Path("/dev/null").is_char_device()
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.write_bytes(b"old")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    shell("export", "support 42", "-f", str(link), status=7)
+    shell("export", "support 42", "-f", str(link), "--force")
+    assert link.is_symlink()
+    assert real.read_bytes().count(b"\n") == 5
+    assert real.stat().st_mode & 0o777 == 0o600
+    shell("export", "support 42", "-f", str(tmp_path / "new"))
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_line_without_an_end_is_refused(shell: Shell) -> None:
+    """Before it fills the memory."""
+    assert "longer than any event" in shell("import", "/dev/zero", "--as", "z", status=7).stderr

@@ -1,21 +1,28 @@
 """Commands that carry a session from one place to another: ``export``, ``import``."""
 
 import asyncio
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, BinaryIO
 
 import click
 
 from .. import exporting
-from ..errors import SessionExists
+from ..errors import InvalidExport, SessionExists
+from ..limits import Limits
 from ..log import EventLog
 from .base import commands
 from .places import REFUSED, Place, in_session, in_store, session, stored
 from .points import ABOUT, resolved
 from .rendering import safe_json
 from .saying import Interrupted, again, fail, harmless, note, progress, terminal
+
+_LONGEST = Limits().event_bytes + (1 << 20)
+"""Bytes of a line: of an event and its attributes."""
 
 
 @commands.command(epilog=ABOUT)
@@ -45,18 +52,12 @@ def export(given: str | None, store: str | None, session_id: str, file: Path | N
         nonlocal ended
         if file is None:
             return await write(log, _shown if terminal(sys.stdout) else sys.stdout.buffer.write)
-        # beside the file and then in its place: an export that was cut short is never taken for one
-        partly = file.with_name(file.name + ".part")
-        try:
-            with partly.open("wb") as out:
-                number = await write(log, out.write)
-            partly.replace(file)
-            ended = f"all of it is in {file}"
-        finally:
-            partly.unlink(missing_ok=True)
+        with _written(file) as out:
+            number = await write(log, out.write)
+        ended = f"all of it is in {file}"
         return number
 
-    if file is not None and file.exists() and not force:
+    if file is not None and file.is_file() and not force:
         fail(f"{file} is there already; say --force to write over it", REFUSED)
     try:
         number = in_session(store or given, session_id, work)
@@ -64,6 +65,39 @@ def export(given: str | None, store: str | None, session_id: str, file: Path | N
         raise Interrupted(ended) from None
     if file is not None:
         note(f"{number} events in {file}")
+
+
+@contextmanager
+def _written(file: Path) -> Iterator[Any]:
+    """
+    Open *file* to be written: beside it, and in its place when all is there, so that what was cut short is never taken for it.
+
+    A pipe or a device is written to as it is; a link stays a link, and a file keeps its mode.
+    """
+    if file.exists() and not file.is_file():
+        with file.open("wb") as out:
+            yield out
+        return
+    there = file.resolve()
+    with NamedTemporaryFile(dir=there.parent, prefix=f"{there.name}.", suffix=".part", delete=False) as partly:
+        try:
+            yield partly
+            partly.flush()
+            if there.exists():
+                os.fchmod(partly.fileno(), there.stat().st_mode)
+            Path(partly.name).replace(there)
+        finally:
+            Path(partly.name).unlink(missing_ok=True)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of *file*. Raises InvalidExport for one that is longer than any event: it may never end."""
+    number = 1
+    while line := file.readline(_LONGEST):
+        if len(line) == _LONGEST:
+            raise InvalidExport(f"line {number} is longer than any event; that is no exported file")
+        yield line
+        number += 1
 
 
 def _shown(line: bytes) -> None:
@@ -104,7 +138,10 @@ def import_(given: str | None, file: BinaryIO, session_id: str | None, store: st
             await log.settle()
 
     try:
-        lines = file.readlines()
+        try:
+            lines = list(_lines(file))
+        except InvalidExport as error:
+            fail(str(error), REFUSED)
         if not lines:
             fail("there is nothing in it; export it anew", REFUSED)
         name, version, length = in_store(url, work, create=not dry_run)
