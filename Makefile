@@ -59,7 +59,8 @@ chaos: .stamps/dev ## real faults for ten minutes (CHAOS_SECONDS=n): writes benc
 sdk-tests: .stamps/dev ## the Agents SDK's own session tests, from its sdist, against EventLogSession
 	PYTHONPATH=tests $(BIN)/python -P tests/sdk/run.py $(ARGS)
 
-readme: .stamps/dev ## put the newest results into the README
+readme: .stamps/dev ## put the newest results, and what the commands print, into the README
+	$(BIN)/pip install -q --no-deps --force-reinstall .
 	PYTHONPATH=tests:benchmarks $(BIN)/python -P benchmarks/readme.py
 
 dev: .stamps/dev

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import plots
+import tour
 from cells import Cell, failure, length, ours, rows
 from report import counted, interval, met
 from scope import STORES
@@ -151,6 +152,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "simulation": simulation,
     "bench-quick": quick,
     "bench": full,
+    "commands": tour.tour,
 }
 
 

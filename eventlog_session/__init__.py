@@ -11,20 +11,28 @@ from .errors import (
     ForkDetected,
     HistoryTrimmed,
     IdempotencyKeyReused,
+    InvalidExport,
     InvalidItem,
     NoSuchPoint,
     OutcomeUnknown,
     ReadOnlySession,
     SessionClosed,
+    SessionExists,
     StoreRefused,
+    TooManyTags,
     Unavailable,
     UnsupportedFormat,
 )
+from .exporting import dump, export, load
+from .given import SessionView
+from .history import AgentRun, Change
 from .limits import Limits
-from .log import EventLog, Point, View
+from .log import EventLog, View
+from .points import Point
 from .protocol.erase import Erasure
 from .protocol.verify import Verification
 from .retry import Retry
+from .revising import Moved
 from .stores.base import Store
 from .stores.memory import MemoryStore
 from .stores.sqlite import SQLiteStore
@@ -33,32 +41,34 @@ from .telemetry import Counters, counters
 if TYPE_CHECKING:
     from importlib.metadata import version
 
-    from .exporting import export
     from .past import PastSession
-    from .session import DAPR_CONSISTENCY_EVENTUAL, DAPR_CONSISTENCY_STRONG, EventLogSession, SessionView
+    from .session import DAPR_CONSISTENCY_EVENTUAL, DAPR_CONSISTENCY_STRONG, EventLogSession
     from .stores.dapr import DaprStore
+    from .timetravel import Difference
 
     __version__ = version("eventlog-session")
 
 _LAZY = {
-    # these import agents (3 s), dapr (0.5 s) or cloudevents, which a command line or a reader of logs can do without
+    # these import agents (3 s) or dapr (0.5 s), which a command line or a reader of logs can do without
     "DAPR_CONSISTENCY_EVENTUAL": ".session",
     "DAPR_CONSISTENCY_STRONG": ".session",
     "EventLogSession": ".session",
-    "SessionView": ".session",
     "PastSession": ".past",
     "DaprStore": ".stores.dapr",
-    "export": ".exporting",
+    "Difference": ".timetravel",
 }
 
 __all__ = [
     "DAPR_CONSISTENCY_EVENTUAL",
     "DAPR_CONSISTENCY_STRONG",
+    "AgentRun",
     "BeingErased",
+    "Change",
     "Conflict",
     "CorruptLog",
     "Counters",
     "DaprStore",
+    "Difference",
     "Erasure",
     "EventLog",
     "EventLogError",
@@ -66,9 +76,11 @@ __all__ = [
     "ForkDetected",
     "HistoryTrimmed",
     "IdempotencyKeyReused",
+    "InvalidExport",
     "InvalidItem",
     "Limits",
     "MemoryStore",
+    "Moved",
     "NoSuchPoint",
     "OutcomeUnknown",
     "PastSession",
@@ -77,15 +89,19 @@ __all__ = [
     "Retry",
     "SQLiteStore",
     "SessionClosed",
+    "SessionExists",
     "SessionView",
     "Store",
     "StoreRefused",
+    "TooManyTags",
     "Unavailable",
     "UnsupportedFormat",
     "Verification",
     "View",
     "counters",
+    "dump",
     "export",
+    "load",
 ]
 
 

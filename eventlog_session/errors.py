@@ -6,6 +6,9 @@
     ├── InvalidItem (ValueError, TypeError)   the item is not JSON. Fix the item; nothing was written.
     ├── IdempotencyKeyReused (ValueError)     the key came with other items before. Nothing was written; mint a new key.
     ├── Conflict                              another writer was first. Nothing was written; read, decide, call again.
+    ├── SessionExists                         a log was to be copied to where there is one. Take another id, or erase that one.
+    ├── InvalidExport      (ValueError)       a file of events is damaged or no whole log. Nothing was written; get it anew.
+    ├── TooManyTags                           the session has all the tags it can hold. Take one away first.
     ├── Unavailable        (ConnectionError)  the store can't be reached. Nothing was written; call again later.
     ├── StoreRefused                          the store rejects the request itself. Fix the configuration.
     ├── OutcomeUnknown                        the write may have landed. Read before you write it again.
@@ -49,6 +52,22 @@ class Conflict(EventLogError):
     Nothing was written, and nothing of it can land later. Read the session and decide anew; without *expected_version*
     calling again is safe as it is.
     """
+
+
+class SessionExists(EventLogError):
+    """
+    There is a session, or a `DaprSession`'s history, where a log was to be copied to; nothing of it was touched.
+
+    Take another session id, or erase that one first.
+    """
+
+
+class InvalidExport(EventLogError, ValueError):
+    """A file of events is damaged, cut short or not of a whole log; the message names the line. Nothing was written."""
+
+
+class TooManyTags(EventLogError):
+    """The session has as many tags as it can hold (`Limits.tags`); nothing was written. Take one away, or move one."""
 
 
 class Unavailable(EventLogError, ConnectionError):

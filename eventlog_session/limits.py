@@ -47,6 +47,10 @@ class Limits:
     """Ids of the newest events that the head repeats, so that a doubtful commit is mostly resolved without a second read."""
     idempotent_events: int = 128
     """Events for which the head remembers an idempotency key: at most 30 bytes each, and none without keys."""
+    tags: int = 64
+    """Tags of a session: they are all in the head, which stays below 32 KiB, so that with their names they take 5 KiB of it."""
+    tag_bytes: int = 64
+    """A tag's name in UTF-8: 64 characters of ASCII, 21 of Chinese. In characters, 64 names could take 16 KiB of the head."""
     index_segments: int = 64
     """References to segments in the head; at that number the older half rolls up into an index node."""
     index_nodes: int = 32

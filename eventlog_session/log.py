@@ -6,52 +6,65 @@ what it names, `Lane` queues changes, `Committer` commits them.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import orjson
 
+from .core import items as codec
+from .core.copy import Copy
 from .core.draft import draft
 from .core.events import (
     ADDED,
     CLEARED,
     IDEMPOTENCY_KEY,
     POPPED,
+    REDONE,
+    REPLACED,
     REWOUND,
+    TAGGED,
     TRIMMED,
     TRIMMED_BEFORE,
+    UNDONE,
+    UNDONE_VERSIONS,
     Event,
     from_datetime,
+    is_extension,
+    is_idempotency_key,
 )
 from .core.head import Head
 from .core.keys import Keys, mint
-from .core.plan import ALL, Far
-from .errors import CorruptLog, HistoryTrimmed, NoSuchPoint, OutcomeUnknown
+from .core.plan import ALL
+from .errors import HistoryTrimmed, InvalidItem, NoSuchPoint, OutcomeUnknown
 from .limits import Limits
-from .protocol.adoption import Legacy
+from .points import Point
+from .protocol.adoption import Legacy, before_adoption, legacy_keys
 from .protocol.commit import Committer
 from .protocol.erase import Eraser, Erasure
 from .protocol.heads import Heads, Known
+from .protocol.inventory import Held, inventory
 from .protocol.lane import Answer, Expected, Intent, Lane
 from .protocol.propose import Proposer
-from .protocol.reader import Gone, Reader
+from .protocol.reader import Reader
 from .protocol.renew import Renewer
 from .protocol.sweep import Sweeper
 from .protocol.verify import Verification, Verifier
+from .protocol.walk import Range, Recorded, Walker, Whole
 from .retry import Retry
 from .runtime import Runtime
 from .stores.base import Store
 from .telemetry import Counters, Metered, Telemetry
 
-Point = int | datetime
-"""A version, or an aware moment: then the last version committed by that moment."""
-
-_OPERATIONS = {ADDED: "append", POPPED: "pop", CLEARED: "clear", REWOUND: "rewind"}
+_OPERATIONS = {
+    ADDED: "append", POPPED: "pop", CLEARED: "clear", REWOUND: "rewind", REPLACED: "replace", UNDONE: "undo", REDONE: "redo",
+    TAGGED: "tag",
+}  # fmt: skip
 """What an event's kind is called as an operation, in spans and metrics."""
+_T = TypeVar("_T")
 _logs: WeakValueDictionary[object, "EventLog"] = WeakValueDictionary()
 
 
@@ -82,21 +95,22 @@ class EventLog:
     ) -> None:  # fmt: skip
         self._loop = asyncio.get_running_loop()  # kept, so that its id in the registry stays its own
         self.session_id = session_id
-        self._limits = limits
-        self._runtime = runtime
+        self.limits = limits
+        self.runtime = runtime
         self.keys = Keys(session_id)
         self._telemetry = Telemetry(store, self.keys, session_id, runtime)
-        self._reader = Reader(store, self.keys, limits, self._telemetry)
-        self._store = store = Metered(store, self._telemetry)
-        self._heads = Heads(session_id, self.keys, store, limits, runtime, self._reader, adopt=adopt, verbatim=verbatim)
-        self._sweeper = Sweeper(self.keys, store, self._reader, limits)
-        self._renewer = Renewer(store, self._reader, runtime)
-        proposer = Proposer(self.keys, store, self._reader, self._sweeper, self._renewer, limits, runtime)
+        self.reader = Reader(store, self.keys, limits, self._telemetry)
+        self.store = store = Metered(store, self._telemetry)
+        self._heads = Heads(session_id, self.keys, store, limits, runtime, self.reader, adopt=adopt, verbatim=verbatim)
+        self._walker = Walker(self._heads, self.reader)
+        self._sweeper = Sweeper(self.keys, store, self.reader, limits)
+        self._renewer = Renewer(store, self.reader, runtime)
+        proposer = Proposer(self.keys, store, self.reader, self._sweeper, self._renewer, limits, runtime)
         self._committer = Committer(
             self.keys,
             store,
             self._heads,
-            self._reader,
+            self.reader,
             proposer,
             self._sweeper,
             self._renewer,
@@ -143,38 +157,73 @@ class EventLog:
 
     async def _read(self, wanted: int, at: Point | None) -> View:
         async def read(known: Known) -> View:
+            version = await self._version(known, at)
             if known.legacy is not None:
-                return _adoptable(known.legacy, wanted, at)
-            version = await self._version(known.head, at)
-            items, texts = await self._reader.read(known.head, version, wanted)
+                return _adoptable(known.legacy, wanted if version else 0, version)
+            items, texts = await self.reader.read(known.head, version, wanted)
             return View(items, version, texts, known.head.generation)
 
         return await self._heads.on_head(read)
 
-    async def events(self) -> AsyncIterator[tuple[int, int, Event]]:
-        """
-        Yield every event kept, oldest first, with the version it makes and when it was committed (microseconds since 1970).
+    async def origins(self, need: int | None = None, at: Point | None = None) -> list[str]:
+        """Return where each item that `read` returns came from: the version that added it, a dot, its place in that."""
 
-        What is committed after the first one was asked for is not in it.
+        async def origins(known: Known) -> list[tuple[int, int]]:
+            wanted = ALL if need is None else need
+            version = await self._version(known, at)
+            if known.legacy is not None:
+                return [(1, place) for place in range(known.legacy.count)][-wanted:] if version else []
+            return await self.reader.origins(known.head, version, wanted)
+
+        return [f"{version}.{place}" for version, place in await self.on_head(origins)]
+
+    async def held(self) -> list[Held]:
+        """Return the store's keys of the session, those that redundant values may still be under included."""
+        return await self.on_head(partial(inventory, self.session_id, self.keys, self.store, self.reader))
+
+    async def walk(
+        self, since: Point | None = None, until: Point | None = None, *, reverse: bool = False, whole: Whole = True
+    ) -> AsyncIterator[Recorded]:
+        """
+        Yield the events after the point *since* up to the point *until*, without either: from the oldest one kept up to now.
+
+        *reverse* begins with the newest; those that are not wanted *whole* come without their items if they are large. What is
+        committed after the first one was asked for is not in it. What a `DaprSession` left is a change, as it is a version.
+        Raises NoSuchPoint.
         """
         with self._telemetry.watch("events"):  # no span: it would be that of whatever is done with an event, too
-            known = await self._heads.fresh()
-            upto = known.head.version
-            missed: set[str] = set()
-            done = max(0, known.head.floor - 1)
-            while done < upto:
-                try:
-                    run = await self._reader.run_of(known.head, done + 1)
-                    for version, committed, event in run.events():
-                        if done < version <= upto:
-                            whole = await self._with_items(run.odd.get(version - run.first, {}), event)
-                            done = version
-                            yield version, committed, whole
-                except Gone as gone:
-                    begun = known.head.generation
-                    known = await self._heads.moved_on(known, gone, missed)
-                    if known.head.generation != begun:  # it was erased meanwhile, or has expired
-                        return
+            known, over = await self.on_head(lambda known: self._range(known, since, until, reverse=reverse))
+            walked = self._walker.events(known, over, whole=whole) if known.legacy is None else self._left(known.legacy, over)
+            async for recorded in walked:
+                yield recorded
+
+    async def events(self) -> AsyncIterator[tuple[int, int, Event]]:
+        """Yield every event kept, oldest first, with its version and when it was committed (microseconds since 1970)."""
+        async for recorded in self.walk():
+            yield recorded.version, recorded.committed, recorded.event
+
+    async def version(self, at: Point | None = None) -> int:
+        """Return the version at a point: now, for None. Raises NoSuchPoint."""
+        with self._telemetry.operation("head"):
+            return (await self.located(at))[1]
+
+    async def located(self, at: Point | None) -> tuple[Known, int]:
+        """Return the head as it stands now, and the version at a point. Raises NoSuchPoint."""
+
+        async def located(known: Known) -> tuple[Known, int]:
+            return known, await self._version(known, at)
+
+        return await self.on_head(located)
+
+    async def standing_alone(self, known: Known, upto: int) -> AsyncIterator[Recorded]:
+        """Yield the events up to a version of *known* as they are copied, see `Walker.standing_alone`."""
+        walked = self._walker.standing_alone(known, upto) if known.legacy is None else self._left(known.legacy, Range(1, upto))
+        async for recorded in walked:
+            yield recorded
+
+    async def on_head(self, work: Callable[[Known], Awaitable[_T]]) -> _T:
+        """Return what *work* makes of the head as it stands now, see `Heads.on_head`."""
+        return await self._heads.on_head(work)
 
     async def head(self) -> Head:
         """Return the head as it stands now; `Head.absent` where there is none. Trips as `Heads.fresh` says."""
@@ -190,23 +239,32 @@ class EventLog:
         """
         Append *count* items, a JSON array as bytes, as one event: all of them or, when this raises, none or unknown.
 
+        However it is written, it is stored as orjson writes it; *text* are the positions of strings that are the JSON of an
+        item themselves. Raises InvalidItem for what is no such array, or for *extensions* that no event can have.
+
         With a *key* that one of the newest `Limits.idempotent_events` events has, nothing is written and the answer is the
         version which that one made. *expected*, here and below, is the only version to write on.
         """
+        items, text = codec.canonical(items, count, text)
         named = {**(extensions or {}), IDEMPOTENCY_KEY: key} if key is not None else extensions
-        return await self._submit(ttl, expected, ADDED, named, count=count, items=items, text=text)
+        return await self.submit(ttl, expected, ADDED, named, count=count, items=items, text=text)
 
     async def pop(
-        self, extensions: Mapping[str, str] | None = None, ttl: int | None = None, *, expected: Expected | int | None = None
+        self,
+        extensions: Mapping[str, str] | None = None,
+        ttl: int | None = None,
+        *,
+        number: int = 1,
+        expected: Expected | int | None = None,
     ) -> Answer:
-        """Remove the newest item; the answer holds it, or no version when there is none."""
-        return await self._submit(ttl, expected, POPPED, extensions, pops=1)
+        """Remove the newest *number* items; the answer holds them, or no version when there are fewer."""
+        return await self.submit(ttl, expected, POPPED, extensions, pops=number)
 
     async def clear(
         self, extensions: Mapping[str, str] | None = None, ttl: int | None = None, *, expected: Expected | int | None = None
     ) -> Answer:
         """Empty the history; what was there stays in the log."""
-        return await self._submit(ttl, expected, CLEARED, extensions, base=0)
+        return await self.submit(ttl, expected, CLEARED, extensions, base=0)
 
     async def rewind(
         self,
@@ -217,7 +275,7 @@ class EventLog:
         expected: Expected | int | None = None,
     ) -> Answer:
         """Make the history what it was at *version*. Raises NoSuchPoint when there is none such yet, or no more."""
-        return await self._submit(ttl, expected, REWOUND, extensions, base=version)
+        return await self.submit(ttl, expected, REWOUND, extensions, base=version)
 
     async def resolve(self, unknown: OutcomeUnknown) -> int | None:
         """
@@ -235,33 +293,22 @@ class EventLog:
         Give up the versions before a point, and free what no later one is made of: whole segments, in the background.
 
         The present and every version from the point on read as they did; reading an older one raises HistoryTrimmed. The
-        answer has no version when they were given up before. Raises NoSuchPoint.
+        answer has no version when they were given up before. Raises NoSuchPoint, Conflict when the session is gone meanwhile.
         """
         with self._telemetry.operation("trim") as facts:
-            floor = before if isinstance(before, int) else await self._heads.on_head(partial(self._version_by, before))
-            return await self._intend(facts, ttl, None, TRIMMED, {**(extensions or {}), TRIMMED_BEFORE: str(floor)})
+            generation, floor = await self.on_head(lambda known: self._floor(known, before))
+            on = Expected(None, generation)  # what was begun since keeps its past
+            return await self._intend(facts, ttl, on, TRIMMED, {**(extensions or {}), TRIMMED_BEFORE: str(floor)})
 
     async def verify(self) -> Verification:
         """Read everything that the head names and check it. Raises for a damaged head, without which nothing can be said."""
         with self._telemetry.operation("verify") as facts:
-            found = await self._verify()
+            found = await Verifier(self.keys, self.store, self._heads, self.reader, self.limits).verify()
             facts.update({"eventlog.version": found.version, "eventlog.sound": found.sound})
             if not found.sound:
                 keys = [*found.missing, *found.altered]
                 self._telemetry.damaged("verify", f"{len(keys)} keys, such as {keys[0]}")
             return found
-
-    async def _verify(self) -> Verification:
-        missed: set[str] = set()
-        known = await self._heads.fresh()
-        while True:
-            found = await Verifier(self.keys, self._store, self._reader, self._limits).verify(known.head)
-            if not found.missing:
-                return found
-            try:  # what is missing may have been trimmed or erased meanwhile
-                known = await self._heads.moved_on(known, Gone(found.missing[0]), missed)
-            except CorruptLog:
-                return found
 
     async def erase(self, grace: float | None = None) -> Erasure:
         """
@@ -271,10 +318,10 @@ class EventLog:
         used again. If this is cut short, calling it again goes on.
         """
         eraser = Eraser(
-            self.keys, self._heads, self._reader, self._sweeper, self._runtime, self._lane.submit, session_id=self.session_id
+            self.keys, self._heads, self.reader, self._sweeper, self.runtime, self._lane.submit, session_id=self.session_id
         )
         with self._telemetry.operation("erase"):
-            return await eraser.erase(self._limits.stray if grace is None else grace)
+            return await eraser.erase(self.limits.stray if grace is None else grace)
 
     async def settle(self) -> None:
         """Wait for everything under way, in the background too, before the store is closed."""
@@ -283,21 +330,28 @@ class EventLog:
         await self._sweeper.settle()
         await self._renewer.settle()
 
-    async def _submit(
+    async def submit(
         self, ttl: int | None, expected: Expected | int | None, kind: str, extensions: Mapping[str, str] | None, **effect: Any
     ) -> Answer:
+        """Commit an event of *kind*, as the methods above do; *effect* are fields of `Event`."""
         with self._telemetry.operation(_OPERATIONS[kind]) as facts:
             return await self._intend(facts, ttl, expected, kind, extensions, **effect)
+
+    async def submit_copy(self, copy: Copy) -> Answer:
+        """Commit the head of a whole log, whose other values are written. Raises SessionExists."""
+        with self._telemetry.operation("copy"):
+            return await self._lane.submit(Intent(copy=copy, alone=True))
 
     async def _intend(
         self, facts: dict[str, Any], ttl: int | None, expected: Expected | int | None, kind: str,
         extensions: Mapping[str, str] | None, **effect: Any,
     ) -> Answer:  # fmt: skip
-        event = Event(mint(self._runtime.random_bytes(10)), kind, self._runtime.now(), extensions=extensions or {}, **effect)
-        large = len(event.items) > self._limits.value_bytes
-        ready = draft(event, self.keys, self._limits, binary=large and (await self._store.traits()).keeps_bytes)
+        _check_extensions(kind, extensions or {})
+        event = Event(mint(self.runtime.random_bytes(10)), kind, self.runtime.now(), extensions=extensions or {}, **effect)
+        large = len(event.items) > self.limits.value_bytes
+        ready = draft(event, self.keys, self.limits, binary=large and (await self.store.traits()).keeps_bytes)
         wanted = Expected(expected) if isinstance(expected, int) else expected
-        intent = Intent(ready, ttl, wanted, alone=expected is not None or kind == TRIMMED)
+        intent = Intent(ready, ttl, wanted, alone=kind == TRIMMED or (wanted is not None and wanted.version is not None))
         try:
             answer = await self._lane.submit(intent)
         finally:
@@ -308,20 +362,54 @@ class EventLog:
 
     # ---- finding ---------------------------------------------------------------------------------------------------
 
-    async def _version(self, head: Head, at: Point | None) -> int:
+    async def _range(
+        self, known: Known, since: Point | None, until: Point | None, *, reverse: bool
+    ) -> tuple[Known, Range]:  # fmt: skip
+        """Return *known* and the versions after the one point up to the other. Raises NoSuchPoint or Gone."""
+        first = max(1, known.head.floor)
+        if since is not None:  # before the oldest one kept is fine
+            first = max(first, _within(await self._version_by(known, since), 0, known.standing.version) + 1)
+        return known, Range(first, await self._version(known, until), reverse)
+
+    async def _floor(self, known: Known, before: Point) -> tuple[str, int]:
+        return known.head.generation, await self._version_by(known, before)
+
+    async def _left(self, legacy: Legacy, over: Range) -> AsyncIterator[Recorded]:
+        """Yield what a `DaprSession` left, if *over* has version 1, as the first commit will take it over."""
+        if over.first <= 1 <= over.last:
+            metadata = await self.store.get(legacy_keys(self.session_id)[1])
+            event = before_adoption(legacy, metadata.data if metadata else None, self.runtime.now())
+            yield Recorded(1, event.time, event.count, event)
+
+    async def _version(self, known: Known, at: Point | None) -> int:
+        """Return the version at a point, which can be read. Raises NoSuchPoint or Gone."""
         if at is None:
-            return head.version
-        version = at if isinstance(at, int) else await self._reader.version_at(head, from_datetime(at))
-        return _within(version, head.floor, head.version)
+            return known.standing.version
+        return _within(await self._version_by(known, at), known.head.floor, known.standing.version)
 
-    async def _version_by(self, moment: datetime, known: Known) -> int:
-        return await self._reader.version_at(known.head, from_datetime(moment))
+    async def _version_by(self, known: Known, at: Point) -> int:
+        head = known.head
+        if isinstance(at, int):
+            return at
+        if isinstance(at, str):
+            if at not in head.tags:
+                raise NoSuchPoint(f"the session has no tag of that name; it has {len(head.tags)} tags, see tags()")
+            return head.tags[at]
+        if known.legacy is not None:  # whenever it came to be, it was there before
+            return 1
+        now = self.runtime.now()
+        moment = now - at // timedelta(microseconds=1) if isinstance(at, timedelta) else from_datetime(at)
+        return await self.reader.version_at(head, moment)
 
-    async def _with_items(self, odd: Mapping[str, Any], event: Event) -> Event:
-        """Return *event* with its items, which for a large one lie under its own key."""
-        if "f" not in odd:
-            return event
-        return replace(event, items=await self._reader.items_of(Far.of(event.id, odd)))
+
+def _check_extensions(kind: str, extensions: Mapping[str, str]) -> None:
+    """Raise InvalidItem for what could be exported and not loaded again, or be taken for what an undo says."""
+    for name, value in extensions.items():
+        if not is_extension(name, value) or (name == UNDONE_VERSIONS and kind != UNDONE):
+            raise InvalidItem(f"no event can have the attribute {name!r} with that value; nothing was written")
+    key = extensions.get(IDEMPOTENCY_KEY)
+    if key is not None and not is_idempotency_key(key):
+        raise InvalidItem("an idempotency key is a string of 1 to 256 printable characters; nothing was written")
 
 
 def _within(version: int, oldest: int, newest: int) -> int:
@@ -332,10 +420,8 @@ def _within(version: int, oldest: int, newest: int) -> int:
     return version
 
 
-def _adoptable(legacy: Legacy, wanted: int, at: Point | None) -> View:
+def _adoptable(legacy: Legacy, wanted: int, version: int) -> View:
     """Return the view of a `DaprSession`'s history as the first commit will take it over: as what version 1 added."""
-    if isinstance(at, int) and _within(at, 0, 1) == 0:
-        return View([], 0, [])
     items = orjson.loads(legacy.items)[-wanted:] if wanted else []
     skipped = legacy.count - len(items)
-    return View(items, 1, [place - skipped for place in legacy.text if place >= skipped])
+    return View(items, version, [place - skipped for place in legacy.text if place >= skipped])

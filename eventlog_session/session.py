@@ -16,37 +16,40 @@ Usage::
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
-from agents.memory.session import SessionABC
 from agents.memory.session_settings import SessionSettings, coerce_session_settings, resolve_session_limit
 
 from .core import items as codec
+from .core.events import ADDED, IDEMPOTENCY_KEY
 from .errors import OutcomeUnknown, SessionClosed
 from .gate import Gate
+from .given import SessionView, check_key, check_settings, check_turns, expected_on
 from .limits import Limits
-from .log import EventLog, Point
+from .log import EventLog
 from .opening import open_store
-from .past import PastSession
+from .points import Point, checked
 from .protocol.erase import Erasure
 from .protocol.lane import Expected
 from .protocol.verify import Verification
 from .retry import Retry
+from .revising import Told
 from .runtime import Runtime
 from .stores.base import Store
 from .stores.dapr import DaprStore
 from .stores.sidecar import SidecarClient
 from .telemetry import Counters
+from .timetravel import TimeTravel
 from .tracing import extensions
+from .turns import beginning
 
 if TYPE_CHECKING:
     from agents.items import TResponseInputItem
     from dapr.aio import clients
 
-LONGEST_TTL: Final = 10 * 366 * 24 * 3600
-"""Ten years, in seconds; three of those still fit what stores count in."""
+_ITEMS_OF_A_TURN: Final = 8
+"""That are read at first: a question, an answer, and three calls of tools with their outputs."""
 ConsistencyLevel = Literal["eventual", "strong"]
 
 DAPR_CONSISTENCY_EVENTUAL: Final[ConsistencyLevel] = "eventual"
@@ -56,16 +59,7 @@ DaprClient = SidecarClient
 """What `from_address` opens. Under the name that DaprSession's module has for it, since tests replace it there."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionView:
-    """Items, oldest first, the version of the session that they stand at, and its *generation*: "" before the first write."""
-
-    items: "list[TResponseInputItem]"
-    version: int
-    generation: str = ""
-
-
-class EventLogSession(SessionABC):
+class EventLogSession(TimeTravel):
     """A conversation in a Dapr state store (or an embedded SQLite file), kept as an event log."""
 
     session_settings: SessionSettings | None = None
@@ -81,6 +75,7 @@ class EventLogSession(SessionABC):
         session_settings: SessionSettings | dict[str, Any] | None = None,
         store: Store | None = None,
         legacy: Literal["adopt", "ignore"] = "adopt",
+        turns: int | None = None,
         limits: Limits = Limits(),
         retry: Retry = Retry(),
     ) -> None:
@@ -97,25 +92,25 @@ class EventLogSession(SessionABC):
             session_settings: Its limit is the default of `get_items`.
             store: Any `Store`, instead of *state_store_name* and *dapr_client*.
             legacy: ``"adopt"`` goes on with what a `DaprSession` of this id left in the store; ``"ignore"`` does not look.
+            turns: Of how many of the newest turns `get_items` returns the items when it is not told a limit, so what an agent
+                is given. Instead of a limit in *session_settings*; one that a run has in its own goes before it.
             limits: Sizes, see `Limits`.
             retry: How long a write goes on under contention and faults, see `Retry`.
         """
-        if not isinstance(session_id, str):
-            raise TypeError(f"session_id must be a string, not {type(session_id).__name__}; use str(...)")
-        if ttl is not None and (type(ttl) is not int or not 0 < ttl <= LONGEST_TTL):
-            raise ValueError(f"ttl must be a positive whole number of seconds or None (ten years at most), not {ttl!r}")
-        if legacy not in ("adopt", "ignore"):
-            raise ValueError(f'legacy is "adopt" or "ignore", not {legacy!r}')
+        check_settings(session_id, ttl, legacy, turns)
         if store is None:
             if state_store_name is None or dapr_client is None:
                 raise TypeError("EventLogSession needs state_store_name and dapr_client, or a store")
             store = DaprStore.of(dapr_client, state_store_name, consistency=consistency, deadline=limits.deadline)
         self.session_id = session_id
         self.session_settings = coerce_session_settings(session_settings) if session_settings is not None else SessionSettings()
+        if turns is not None and self.session_settings.limit is not None:
+            raise ValueError("turns or a limit in session_settings, not both")
         self._store = store
         self._dapr_client = dapr_client
         self._ttl = ttl
         self._adopt = legacy == "adopt"
+        self._turns = turns
         self._limits = limits
         self._retry = retry
         self._runtime = Runtime()
@@ -177,13 +172,23 @@ class EventLogSession(SessionABC):
 
     # ---- the SDK's protocol ----------------------------------------------------------------------------------------
 
-    async def get_items(self, limit: int | None = None) -> "list[TResponseInputItem]":
+    async def get_items(self, limit: int | None = None, *, turns: int | None = None) -> "list[TResponseInputItem]":
         """
-        Return the newest *limit* items, oldest first.
+        Return the newest *limit* items, oldest first; or the newest *turns* turns, whole.
 
-        None takes the limit of *session_settings*, or all. Zero and less is none.
+        A turn is what the user says and all up to what the user says next. Where one has the output of a tool that was called
+        in an older one, or an answer to it, the items begin with that. Without either it is the limit of *session_settings*,
+        else the *turns* of the session, else all. A limit of zero and less is none.
+
+        The turns of encrypted items can't be told: beneath the SDK's `EncryptedSession` they are one turn, and so all of them
+        are returned. Its limit works as ever.
+
+        ::
+
+            await session.get_items(limit=20)
+            await session.get_items(turns=3)
         """
-        return (await self._view(limit, None)).items
+        return (await self._view(limit, None, turns)).items
 
     async def add_items(
         self,
@@ -210,26 +215,28 @@ class EventLogSession(SessionABC):
         if not isinstance(items, list) and isinstance(items, str | bytes | Mapping):
             raise TypeError(f"items are a list of items, not a {type(items).__name__}")
         if idempotency_key is not None:
-            _check_key(idempotency_key)
-        expected = _expected(expected_version)
+            check_key(idempotency_key)
+        expected = expected_on(expected_version)
         items = list(items)
         log = await self._log()
         with self._gate.inside():
             data, text = await self._encode(items)
-            await log.add(
-                data, len(items), text, extensions(), self._ttl, expected=expected, key=idempotency_key
-            )  # fmt: skip
+            named = extensions()
+            if idempotency_key is not None:
+                named[IDEMPOTENCY_KEY] = idempotency_key
+            # not by `add`, which looks at bytes that anybody may have made
+            await log.submit(self._ttl, expected, ADDED, named, count=len(items), items=data, text=text)
 
     async def pop_item(self, *, expected_version: int | SessionView | None = None) -> "TResponseInputItem | None":
         """Remove the newest item and return it; None when there is none. *expected_version* as in `add_items`."""
-        expected = _expected(expected_version)
+        expected = expected_on(expected_version)
         log = await self._log()
         with self._gate.inside():
             while True:
                 answer = await log.pop(extensions(), self._ttl, expected=expected)
                 if answer.version is None:
                     return None
-                read = await self._decode([answer.item], [0] if answer.is_text else [])
+                read = await self._decode(list(answer.items), answer.texts)
                 if read:  # else no item by this session's own reading: gone now, and the one before it is asked for
                     return read[0]
                 expected = Expected(answer.version) if expected else None
@@ -240,29 +247,21 @@ class EventLogSession(SessionABC):
 
         This does not erase: what was there stays in the log, where `at` finds it. `erase` does.
         """
-        expected = _expected(expected_version)
+        expected = expected_on(expected_version)
         log = await self._log()
         with self._gate.inside():
             await log.clear(extensions(), self._ttl, expected=expected)
 
     # ---- beyond the protocol ---------------------------------------------------------------------------------------
 
-    async def read(self, limit: int | None = None) -> SessionView:
+    async def read(self, limit: int | None = None, *, turns: int | None = None) -> SessionView:
         """Return what `get_items` does, together with the version it stands at."""
-        return await self._view(limit, None)
+        return await self._view(limit, None, turns)
 
     @property
     def counters(self) -> Counters:
         """What was done for this session so far: commits, conflicts, round trips; zero before its first use."""
         return self._before + self._opened[1].counters if self._opened else Counters()
-
-    def at(self, point: Point) -> PastSession:
-        """
-        Return the session as it was at *point*: a version, or an aware datetime for the last version by that moment.
-
-        Reading it costs what reading the present does. Reading raises NoSuchPoint for a version that is not there yet.
-        """
-        return PastSession(self, _point(point))
 
     async def resolve(self, unknown: OutcomeUnknown) -> int | None:
         """
@@ -284,7 +283,7 @@ class EventLogSession(SessionABC):
         """
         log = await self._log()
         with self._gate.inside():
-            await log.trim(_point(before), extensions(), self._ttl)
+            await log.trim(checked(before), extensions(), self._ttl)
 
     async def verify(self) -> Verification:
         """
@@ -375,17 +374,38 @@ class EventLogSession(SessionABC):
                 continue
         return read
 
+    def _told(self, expected_version: int | SessionView | None, expected: Expected | None = None) -> Told:
+        return Told(extensions(), self._ttl, expected_on(expected_version) or expected)
+
+    def _sibling(self, session_id: str, store: Store | None) -> Self:
+        """Return a session like this one, in the same store unless another is given; what is connected stays this one's."""
+        new = copy(self)
+        new.session_id = session_id
+        if store is not None:
+            new._store, new._dapr_client = store, None
+        new._owns_client = False
+        new._gate = Gate()
+        new._opened, new._before = None, Counters()
+        return new
+
     def _overrides(self, method: str) -> bool:
         return getattr(type(self), method) is not getattr(EventLogSession, method)
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
-    async def _view(self, limit: int | None, point: Point | None) -> SessionView:
-        """Return the newest *limit* valid items at *point*: one that this session can't read does not count."""
-        need = resolve_session_limit(limit, self.session_settings)
+    async def _view(
+        self, limit: int | None, point: Point | None, turns: int | None = None, settings: SessionSettings | None = None
+    ) -> SessionView:
+        """Return the newest *limit* valid items at *point*, or *turns*: one that this session can't read does not count."""
+        if limit is not None and turns is not None:
+            raise ValueError("a limit or turns, not both")
+        check_turns(turns)
+        if turns is None:
+            limit = resolve_session_limit(limit, settings or self.session_settings)
+            turns = self._turns if limit is None else None
         log = await self._log()
         with self._gate.inside():
-            return await self._newest(log, need, point)
+            return await (self._newest(log, limit, point) if turns is None else self._newest_turns(log, turns, point))
 
     async def _newest(self, log: EventLog, need: int | None, point: Point | None) -> SessionView:
         if need is not None and need <= 0:
@@ -398,6 +418,16 @@ class EventLogSession(SessionABC):
             if wanted is None or need is None or len(read) >= need or len(view.items) < wanted:
                 return SessionView(read if need is None else read[-need:], view.version, view.generation)
             point, wanted = view.version, wanted * 2
+
+    async def _newest_turns(self, log: EventLog, turns: int, point: Point | None) -> SessionView:
+        wanted = _ITEMS_OF_A_TURN * turns
+        while True:
+            view = await log.read(wanted, point)
+            read = await self._decode(view.items, view.texts)
+            begin = beginning(read, turns, whole=len(view.items) < wanted)
+            if begin is not None:
+                return SessionView(read[begin:], view.version, view.generation)
+            point, wanted = view.version, wanted * 4
 
     async def _log(self) -> EventLog:
         """Return the log on the running loop. Raises SessionClosed; waits for a close under way to know."""
@@ -418,26 +448,6 @@ class EventLogSession(SessionABC):
     def _check_open(self) -> None:
         if self._closed:
             raise SessionClosed(f"{type(self).__name__} is closed")
-
-
-def _check_key(key: object) -> None:
-    """Raise ValueError for what is no idempotency key: CloudEvents wants an attribute printable, a head keeps only digests."""
-    if not (isinstance(key, str) and 0 < len(key) <= 256 and key.isprintable()):
-        raise ValueError("an idempotency key is a string of 1 to 256 printable characters")
-
-
-def _expected(version: "int | SessionView | None") -> Expected | None:
-    if isinstance(version, SessionView):
-        return Expected(version.version, version.generation)
-    if version is not None and (type(version) is not int or version < 0):
-        raise ValueError(f"an expected version is a version or what read() returned, not {version!r}")
-    return None if version is None else Expected(version)
-
-
-def _point(point: Point) -> Point:
-    if not (type(point) is int or (isinstance(point, datetime) and point.tzinfo is not None)):
-        raise ValueError("a point is a version or a datetime with a time zone")
-    return point
 
 
 def _as_text(item: Any) -> str:

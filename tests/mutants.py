@@ -93,7 +93,7 @@ MUTANTS: Sequence[Mutant] = (
         [
             (
                 "log",
-                "event = Event(mint(self._runtime.random_bytes(10)), kind,",
+                "event = Event(mint(self.runtime.random_bytes(10)), kind,",
                 "known = self._heads._known; event = Event(mint((known.head.version if known else 0).to_bytes(10)), kind,",
             )
         ],
@@ -123,7 +123,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "nobody goes back to what was trimmed",
         [("protocol/propose", "if 0 < base < head.floor:", "if False:")],
-        "simulation plain 500",
+        "simulation plain 1000",
     ),
     Mutant(
         "a doubt is resolved as not written only once nothing can land any more",
@@ -216,7 +216,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "a call cancelled before it is sent is never written",
         [("protocol/commit", "if any(intent.answer.done() for intent in proposal.answers):", "if False:")],
-        "simulation etcd 500",
+        "simulation etcd 1000",
     ),
     Mutant(
         "a call cancelled after it was sent settles first",
@@ -255,8 +255,24 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "the version expected is the one written on",
-        [("protocol/propose", "if expected is not None and expected.version != head.version:", "if False:")],
+        [("protocol/lane", "if self.version not in (None, head.version):", "if False:")],
         "test_idempotency.py::test_of_many_who_expect_the_same_version_one_wins",
+    ),
+    Mutant(
+        "a point is of the session that it was found in",
+        [
+            (
+                "protocol/lane",
+                "if self.generation not in (None, head.generation):",
+                "if self.version and self.generation not in (None, head.generation):",
+            )
+        ],
+        "test_timetravel.py::test_a_point_of_a_session_that_is_gone[rewind]",
+    ),
+    Mutant(
+        "items that anybody wrote are stored as orjson writes them",
+        [("log", "items, text = codec.canonical(items, count, text)", "pass")],
+        "test_added.py::test_a_key_means_the_same_items_however_they_were_written",
     ),
     Mutant(
         "a call that expects a version goes alone",
@@ -265,7 +281,7 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "nothing is written to a session that is being erased",
-        [("protocol/propose", "if known.tombstone is not None and known.tombstone.remains is not None:", "if False:")],
+        [("protocol/heads", "if self.tombstone is not None and self.tombstone.remains is not None:", "if False:")],
         "test_erase.py::test_it_takes_no_writes_while_it_is_erased",
     ),
     Mutant(
@@ -297,7 +313,13 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "trimming keeps what a later version goes back to",
-        [("core/trim", "yield from (base for base in place.bases() if 0 < base < floor)", "yield from ()")],
+        [
+            (
+                "core/trim",
+                "yield from (base for version, base in place.based() if version >= floor and 0 < base < floor)",
+                "yield from ()",
+            )
+        ],
         "test_trim.py::test_what_a_later_version_goes_back_to_is_kept",
     ),
     Mutant(
@@ -353,8 +375,214 @@ MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "the version expected is one of the session that was read",
-        [("protocol/propose", "if expected is not None and expected.generation not in (None, head.generation):", "if False:")],
+        [("protocol/lane", "if self.generation not in (None, head.generation):", "if False:")],
         "test_idempotency.py::test_what_was_read_is_told_from_what_came_after_it",
+    ),
+    Mutant(
+        "an undo is written on what it was decided on, or not at all",
+        [("revising", "await log.submit(told.ttl, on, kind,", "await log.submit(told.ttl, None, kind,")],
+        "simulation sql 300",
+    ),
+    Mutant(
+        "any other change ends what can be redone",
+        [
+            (
+                "core/undo",
+                "if undo else None\n        if step.kind not in REMARKS:",
+                "if undo else None\n        if False:",
+            )
+        ],
+        "test_undo.py::test_the_history_is_the_editors",
+    ),
+    Mutant(
+        "undo passes over what leaves the history as it is",
+        [
+            (
+                "core/undo",
+                "from the version of a change, or from nothing\n        if step.kind not in REMARKS:",
+                "from the version of a change, or from nothing\n        if True:",
+            )
+        ],
+        "test_undo.py::test_the_history_is_the_editors",
+    ),
+    Mutant(
+        "an undo stands for itself, also where it leaves an empty history",
+        [("protocol/propose", "if event.kind in (UNDONE, REDONE):", "if False:")],
+        "test_undo.py::test_the_history_is_the_editors",
+    ),
+    Mutant(
+        "a copy is made only where there is no session",
+        [("protocol/heads", "if self.head.version or (self.legacy is not None and not takes_over):", "if False:")],
+        "test_copying.py::test_of_two_at_once_one_is_refused",
+    ),
+    Mutant(
+        "a file that was cut short is no log",
+        [("exporting", "if version != int(of[2]):", "if False:")],
+        "test_copying.py::test_a_file_that_is_no_log_is_refused",
+    ),
+    Mutant(
+        "a copy needs nothing of what was trimmed",
+        [("protocol/walk", "if floor <= 1 or base == 0", "if True or base == 0")],
+        "test_copying.py::test_a_trimmed_log_is_copied_from_its_floor_on",
+    ),
+    Mutant(
+        "a session has no more tags than its head can hold",
+        [("protocol/propose", "event.extensions[TAG] not in head.tags and len(head.tags) >= self._limits.tags:", "False:")],
+        "test_timetravel.py::test_tags_have_their_number",
+    ),
+    Mutant(
+        "what is replaced is what was read, or nothing",
+        [("revising", "told.ttl, told.expected, REPLACED", "told.ttl, None, REPLACED")],
+        "simulation sql 300",
+    ),
+    Mutant(
+        "all are popped only where there still are fewer than were asked for",
+        [
+            (
+                "revising",
+                "expected=Expected(head.version, head.generation)\n                )",
+                "expected=None\n                )",
+            )
+        ],
+        "simulation sql 1000",
+    ),
+    Mutant(
+        "what a DaprSession left is a version that can be expected",
+        [("protocol/heads", "return self.head if self.legacy is None else", "return self.head if True else")],
+        "simulation sql 1000",
+    ),
+    Mutant(
+        "what was taken over is not undone",
+        [("core/undo", "if not to or look(to).kind == ADOPTED:", "if not to:")],
+        "simulation sql 500",
+    ),
+    Mutant(
+        "what was undone before a redone undo can be redone after it",
+        [
+            (
+                "core/undo",
+                "row = (undo, place - 1) if place else _row(look, undo - 1)",
+                "row = (undo, place - 1) if place else None",
+            )
+        ],
+        "simulation sql 500",
+    ),
+    Mutant(
+        "a pop of more than there is takes nothing",
+        [("protocol/propose", "return event.pops > head.length", "return not head.length and bool(event.pops)")],
+        "simulation sql 300",
+    ),
+    Mutant(
+        "an untag takes the tag away",
+        [
+            (
+                "core/advance",
+                "return others if version == NO_VERSION else",
+                "return dict(head.tags) if version == NO_VERSION else",
+            )
+        ],
+        "simulation sql 300",
+    ),
+    Mutant(
+        "no event takes away a tag that is not there",
+        [
+            (
+                "protocol/propose",
+                "return event.extensions.get(TAG_VERSION) == NO_VERSION and event.extensions[TAG] not in head.tags",
+                "return False",
+            )
+        ],
+        "simulation sql 300",
+    ),
+    Mutant(
+        "a tag is for a version that there is when it is written",
+        [("protocol/propose", "if int(version) > head.version:", "if False:")],
+        "test_timetravel.py::test_a_tag_is_for_a_version_that_can_be_read_when_it_is_written",
+    ),
+    Mutant(
+        "a tag is for a version that is not trimmed when it is written",
+        [("protocol/propose", "if int(version) < head.floor:", "if False:")],
+        "test_timetravel.py::test_a_tag_is_for_a_version_that_can_be_read_when_it_is_written",
+    ),
+    Mutant(
+        "a copy's head is told from another's by its generation",
+        [("protocol/commit", "if head.generation != generation or head.version", "if head.version")],
+        "simulation sql 300",
+    ),
+    Mutant(
+        "all that a copy's head names is written before it",
+        [("copying", "        await log.store.put_many(", "        (")],
+        "simulation sql 300",
+    ),
+    Mutant(
+        "a copy is committed alone",
+        [("log", "Intent(copy=copy, alone=True)", "Intent(copy=copy)")],
+        "simulation sql 1000",
+    ),
+    Mutant(
+        "what is copied to where a session was erased has keys of its own",
+        [("core/copy", "if not erased:", "if True:")],
+        "test_copying.py::test_what_was_erased_and_is_imported_again_has_keys_of_its_own",
+    ),
+    Mutant(
+        "what is written ahead of a copy is not what was erased meanwhile",
+        [("protocol/propose", "if known.head.erased != copy.erased:", "if False:")],
+        "test_copying.py::test_an_erasure_between_the_values_of_a_copy_and_its_head_is_told",
+    ),
+    Mutant(
+        "nothing is written ahead to a session that is being erased",
+        [("copying", "        known.check_free(takes_over=takes_over)\n", "")],
+        "test_copying.py::test_nothing_is_copied_to_what_is_being_erased",
+    ),
+    Mutant(
+        "a copied event was recorded no earlier than the one before it",
+        [("core/admission", "if committed < head.updated:", "if False:")],
+        "test_copying.py::test_a_file_that_is_no_log_is_refused",
+    ),
+    Mutant(
+        "a copied event starts from a version that is there",
+        [("core/admission", "if base != 0 and not max(1, head.floor) <= base <= head.version:", "if False:")],
+        "test_copying.py::test_a_file_that_is_no_log_is_refused",
+    ),
+    Mutant(
+        "a copied event takes away no more than there is",
+        [("core/admission", "if not 0 <= event.pops <= length:", "if False:")],
+        "test_copying.py::test_a_file_that_is_no_log_is_refused",
+    ),
+    Mutant(
+        "copied events follow one another",
+        [("core/admission", "if version != head.version + 1:", "if False:")],
+        "test_copying.py::test_a_file_that_is_no_log_is_refused",
+    ),
+    Mutant(
+        "a migration replaces no history but the one that the log began with",
+        [("migrating", "if there != entries[: len(there)] and not await _began_with(log, there):", "if False:")],
+        "test_migrating.py::test_a_log_of_something_else_is_left_alone",
+    ),
+    Mutant(
+        "a migrated history is compared with its source before that is deleted",
+        [("migrating", "        _compare(entries, await _items(log, 1))", "        pass")],
+        "test_migrating.py::test_a_log_of_something_else_is_left_alone",
+    ),
+    Mutant(
+        "what was compacted after a run is replaced only while its items are the newest",
+        [("compaction", "if not await _same_newest(log, seen, newest, number):", "if False:")],
+        "test_wrappers.py::test_a_compaction_after_a_run_never_drops_what_another_process_adds[memory-False]",
+    ),
+    Mutant(
+        "a compaction is of one session, not of the one that began after it",
+        [("compaction", "if newest == on or newest.generation != seen.generation:", "if newest == on:")],
+        "test_wrappers.py::test_a_session_that_was_erased_and_begun_again_meanwhile",
+    ),
+    Mutant(
+        "a compaction by hand keeps what is newer than what was summed up",
+        [("compaction", "new + newer, on)", "new, on)")],
+        "test_wrappers.py::test_a_compaction_by_hand_keeps_what_another_process_adds[memory]",
+    ),
+    Mutant(
+        "a compaction by hand replaces only what was summed up",
+        [("compaction", "if after[: len(before)] != before:", "if False:")],
+        "test_wrappers.py::test_a_compaction_by_hand_of_what_another_process_took_back",
     ),
 )
 

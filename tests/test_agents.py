@@ -16,11 +16,12 @@ from agents import (
     function_tool,
     set_tracing_disabled,
 )
+from agents.extensions.memory.encrypt_session import EncryptedSession
 from agents.items import TResponseInputItem
-from agents.memory import SessionSettings
+from agents.memory import OpenAIResponsesCompactionSession, Session, SessionSettings
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
 
-from eventlog_session import EventLogSession, MemoryStore, OutcomeUnknown, Store
+from eventlog_session import EventLogSession, MemoryStore, OutcomeUnknown, ReadOnlySession, Store
 from eventlog_session.stores.base import Committed, NotCommitted, Put
 from eventlog_session.testing.stores import CountingStore
 
@@ -68,13 +69,13 @@ def kinds(items: list[Item]) -> list[str]:
     return [str(item.get("role") or item.get("type")) for item in cast("list[dict[str, Any]]", items)]
 
 
-async def run(session: EventLogSession, of: Agent[Any], said: Any, **more: Any) -> Any:
+async def run(session: Session, of: Agent[Any], said: Any, **more: Any) -> Any:
     """Run to the end within bounds."""
     async with asyncio.timeout(WAIT):
         return await Runner.run(of, said, session=session, **more)
 
 
-async def stream(session: EventLogSession, of: Agent[Any], said: Any, **more: Any) -> Any:
+async def stream(session: Session, of: Agent[Any], said: Any, **more: Any) -> Any:
     """The same, streamed."""
     async with asyncio.timeout(WAIT):
         result = Runner.run_streamed(of, said, session=session, **more)
@@ -429,3 +430,49 @@ async def test_a_limited_run_does_not_read_a_long_history(session_id: str, runne
         received.append(counted.received)
         assert len(cast("list[Any]", calls(desk)[0].input)) >= 21
     assert received[0] < 40_000
+
+
+async def test_a_run_on_the_past_is_refused_before_the_model_is_asked(store: Store, session_id: str, runner: Run) -> None:
+    """It says what to do instead, and doing that works; whatever wraps the past is refused, too."""
+    session = EventLogSession(session_id, store=store)
+    desk = agent(say("one"), say("two"), say("what if"))
+    for text in ("first", "second"):
+        await runner(session, desk, text)
+    past = session.at(2)
+    for wrapped in (past, OpenAIResponsesCompactionSession(session_id, past), EncryptedSession(session_id, past, "key")):
+        with pytest.raises(ReadOnlySession, match="fork"):
+            await runner(wrapped, desk, "what if?")
+    assert len(calls(desk)) == 2
+    assert (await session.read()).version == 4
+    fork = await session.fork(f"{session_id}-b", at=2)
+    await runner(fork, desk, "what if?")
+    assert calls(desk)[-1].input == [*await past.get_items(), {"role": "user", "content": "what if?"}]
+    assert len(await fork.get_items()) == len(await session.get_items()) == 4
+
+
+async def test_the_run_that_went_wrong_is_asked_again(session_id: str, runner: Run) -> None:
+    """Back before it, with another question: the model sees nothing of it, the log has it."""
+    session = EventLogSession(session_id, store=MemoryStore())
+    desk = agent(say("hello"), [look(1)], say("nonsense"), say("fine"))
+    await runner(session, desk, "hello")
+    await runner(session, desk, "bad question")
+    *_, wrong = [one async for one in session.runs()]
+    await session.rewind(to=wrong.before)
+    await runner(session, desk, "good question")
+    assert "bad question" not in str(calls(desk)[-1].input)
+    assert kinds(await session.get_items()) == ["user", "assistant"] * 2
+    assert "nonsense" in str(await session.at(wrong.last).get_items())
+
+
+async def test_the_last_question_is_edited(session_id: str, runner: Run) -> None:
+    """Its run undone, all of it: the number of its changes says how many."""
+    session = EventLogSession(session_id, store=MemoryStore())
+    desk = agent(say("hello"), [look(1)], say("order 1"), [look(2)], say("order 2"))
+    await runner(session, desk, "hello")
+    await runner(session, desk, "where is 1?")
+    *_, last = [one async for one in session.runs()]
+    await session.undo(last.changes)
+    assert kinds(await session.get_items()) == ["user", "assistant"]
+    await runner(session, desk, "where is 2, I meant?")
+    assert "where is 1" not in str(calls(desk)[-1].input)
+    assert (await session.diff(last.last)).common == 2

@@ -438,7 +438,7 @@ FAULTS = {
 def test_a_fault_breaks_its_guarantee(fault: str, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """The guarantee is named as not kept, by the command too, whose exit status is then 1."""
     stand_in.fault = fault
-    monkeypatch.setattr(cli, "_component", lambda url: (stand_in, "store"))
+    monkeypatch.setattr(cli.asking, "_component", lambda url: (stand_in, "store"))
     result = CliRunner().invoke(cli.commands, ["certify", "--store", "dapr:///store", "--json"], catch_exceptions=False)
     certificate = json.loads(result.stdout)
     assert result.exit_code == 1

@@ -123,6 +123,11 @@ def test_types_are_the_storage_format() -> None:
         "r": "org.pypi.eventlog-session.session.rewound.v1",
         "m": "org.pypi.eventlog-session.history.adopted.v1",
         "t": "org.pypi.eventlog-session.history.trimmed.v1",
+        "x": "org.pypi.eventlog-session.history.replaced.v1",
+        "u": "org.pypi.eventlog-session.change.undone.v1",
+        "d": "org.pypi.eventlog-session.change.redone.v1",
+        "g": "org.pypi.eventlog-session.version.tagged.v1",
+        "f": "org.pypi.eventlog-session.session.forked.v1",
     }
 
 

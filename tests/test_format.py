@@ -25,7 +25,20 @@ from model import LIMIT, TRACE, ModelLog, Op, damaged, examples, misshapen
 from eventlog_session.core import blob
 from eventlog_session.core.advance import append
 from eventlog_session.core.draft import Draft, draft
-from eventlog_session.core.events import ADDED, ADOPTED, CLEARED, POPPED, REWOUND, TRIMMED, Event
+from eventlog_session.core.events import (
+    ADDED,
+    ADOPTED,
+    CLEARED,
+    FORKED,
+    POPPED,
+    REDONE,
+    REPLACED,
+    REWOUND,
+    TAGGED,
+    TRIMMED,
+    UNDONE,
+    Event,
+)  # fmt: skip
 from eventlog_session.core.head import Carried, Head, Keyed, Ref, carry, node_bytes, node_refs
 from eventlog_session.core.keys import Keys, digest, mint
 from eventlog_session.core.plan import ALL, Far, collect, plan
@@ -62,8 +75,15 @@ EVENTS = {
     "rewound": _event(7, REWOUND, base=105),
     "text": _event(8, ADDED, count=2, items=b'[1.5,"{\\"a\\":\\"\\\\ud800\\"}"]', text=(1,)),
     "trimmed": _event(9, TRIMMED, extensions={"trimmedbefore": "40"}),
+    "replaced": _event(10, REPLACED, pops=1, count=1, items=b'["summary"]'),
+    "undone": _event(11, UNDONE, base=108, extensions={"undoneversions": "110,108"}),
+    "redone": _event(12, REDONE, base=108, extensions={"redorow": "111:0"}),
+    "tagged": _event(13, TAGGED, extensions={"tag": "before é", "tagversion": "99"}),
+    "tagged now": _event(14, TAGGED, extensions={"tag": "now"}),
+    "untagged": _event(15, TAGGED, extensions={"tag": "old", "tagversion": "-"}),
+    "forked": _event(16, FORKED, extensions={"forkedfrom": "urn:eventlog-session:parent", "forkedat": "7"}),
 }
-BASES = {"cleared": 0, "rewound": 57}
+BASES = {"cleared": 0, "rewound": 57, "undone": 59, "redone": 59}
 """The lengths that events with an absolute base start from."""
 
 REFS = (
@@ -87,7 +107,7 @@ def make() -> Made:
         session_id=SESSION, generation="generationgenera", created=BEGAN - 9000, updated=BEGAN - 4000, version=100, length=50,
         chain="c" * 32, ttl=3600, ttl_since=17, values_expire=BEGAN // 1_000_000 + 3 * 3600, recent="recentrecentrece" * 2,
         index=REFS, swept=64, floor=40, trash=(REFS[0]._replace(name="trashtrashtrashtrashtrasht"),),
-        keyed=(Keyed(90, "k" * 13, "c" * 13), Keyed(99, "l" * 13, "d" * 13)), erased=("generationbefore",),
+        tags={"old": 41}, keyed=(Keyed(90, "k" * 13, "c" * 13), Keyed(99, "l" * 13, "d" * 13)), erased=("generationbefore",),
         tail=Run(101, 50, chain="c" * 32),
     )  # fmt: skip
     for number, (name, one) in enumerate(drafts.items(), 1):
@@ -168,8 +188,10 @@ def test_golden_head_is_read(golden: dict[str, Any], *, binary: bool) -> None:
     head = Head.of(stored_head(golden, binary=binary), limit=LIMIT)
     made = make().head
     assert (head.session_id, head.generation, head.ttl, head.swept) == (SESSION, "generationgenera", 3600, 64)
-    assert (head.version, head.length, head.index, head.chain) == (109, 59, REFS, made.chain)
-    assert (head.created, head.updated, head.values_expire) == (BEGAN - 9000, BEGAN + 9_000_027, BEGAN // 1_000_000 + 10_800)
+    assert (head.version, head.length, head.index, head.chain) == (116, 59, REFS, made.chain)
+    assert head.tags == {"before é": 99, "now": 113}
+    assert head.forked == ("urn:eventlog-session:parent", 7)
+    assert (head.created, head.updated, head.values_expire) == (BEGAN - 9000, BEGAN + 16_000_048, BEGAN // 1_000_000 + 10_800)
     assert (head.floor, head.trash, head.ttl_since, head.erased) == (40, made.trash, 17, ("generationbefore",))
     assert head.remembered("l" * 13) == (99, "l" * 13, "d" * 13)
     assert head.tail.chain == made.tail.chain

@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import tour
 from rig import Rig
+
+from eventlog_session import cli
 
 _README = (Path(__file__).parent.parent / "README.md").read_text()
 _SNIPPETS = re.findall(r"```python\n(.*?)```", _README, re.DOTALL)
@@ -47,3 +50,16 @@ def test_the_drop_in_runs_as_pasted_on_a_sidecar(rig: Rig, tmp_path: Path) -> No
     snippet = snippet.replace("localhost:50001", rig.address).replace('"statestore"', '"redis"')
     model = 'Agent(name="Assistant", model=ScriptedModel([[SAID]]))'
     assert _run(_SCRIPTED + snippet.replace('Agent(name="Assistant")', model), tmp_path) == "Hello, you\n"
+
+
+def test_every_command_is_shown() -> None:
+    """On the tour; `certify`, which asks a real component, above its own table."""
+    shown = {line.split()[0] for line in tour.COMMANDS.strip().splitlines()}
+    assert shown | {"certify"} == set(cli.commands.commands)
+    assert "\n$ eventlog-session certify --store " in _README
+
+
+def test_the_commands_print_what_is_shown() -> None:
+    """A fresh run of them all, compared but for times and random ids; `make readme` renews it."""
+    shown = _README.partition("<!-- commands -->\n")[2].partition("<!-- /commands -->")[0]
+    assert tour.masked(shown) == tour.masked(tour.tour())

@@ -535,17 +535,18 @@ async def test_the_past_has_the_sessions_settings_and_reading() -> None:
         True,
         False,
         1.0,
-        "1",
+        "",
         None,
+        timedelta(seconds=-1),
         datetime(2026, 1, 1, tzinfo=UTC).date(),
         datetime(2026, 1, 1, tzinfo=UTC).timetz(),
     ],
     ids=repr,
 )
 def test_what_is_no_point_is_refused_at_once(point: object) -> None:
-    """A naive datetime, a bool, a date, a time, a string: ValueError that says what a point is."""
+    """A naive datetime, a bool, a date, a time, an empty name, what is yet to come: ValueError that says what a point is."""
     session = EventLogSession("s", store=MemoryStore())
-    with pytest.raises(ValueError, match="a version or a datetime with a time zone"):
+    with pytest.raises(ValueError, match="a version, a datetime with a time zone"):
         session.at(cast("Any", point))
 
 
@@ -940,7 +941,7 @@ async def test_opening_again_after_a_close_is_a_fresh_start(url: str, session_id
         assert await session.get_items() == users(*range(number + 1))
         _, log = session._opened or (None, None)
         assert log is not None
-        assert log._store.identity == session._store.identity
+        assert log.store.identity == session._store.identity
         await session.close()
         held.append(session)
 

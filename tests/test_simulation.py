@@ -23,15 +23,34 @@ from simulation.left import Log
 from simulation.loop import Stuck, VirtualLoop
 from simulation.schedule import PROFILES, run
 
-from eventlog_session.core.events import ADDED, CLEARED, POPPED, REWOUND, TRIMMED, TRIMMED_BEFORE, Event
+from eventlog_session.core.events import (
+    ADDED,
+    CLEARED,
+    NO_VERSION,
+    POPPED,
+    REDONE,
+    REPLACED,
+    REWOUND,
+    TAG,
+    TAG_VERSION,
+    TAGGED,
+    TRIMMED,
+    TRIMMED_BEFORE,
+    UNDONE,
+    Event,
+)
 from eventlog_session.errors import (
     BeingErased,
     Conflict,
     ForkDetected,
     HistoryTrimmed,
     IdempotencyKeyReused,
+    NoSuchPoint,
     OutcomeUnknown,
+    SessionExists,
+    TooManyTags,
 )
+from eventlog_session.revising import Moved
 
 SCHEDULES = max(2500, int(os.environ.get("EVENTLOG_SCHEDULES", "0")))
 """Fewer would not have everything happen that can."""
@@ -59,9 +78,14 @@ def test_what_was_acknowledged_is_there_once(capsys: pytest.CaptureFixture[str])
         counts = summary.counts[profile]
         for fate in ("acknowledged", "not written", "unknown: written", "unknown: absent", "cancelled: absent"):
             assert counts[fate], f"{profile}: nothing was {fate}"
-        for kind in ("key: repeated", "key: reused", "expected: acknowledged", "trimmed", "verify", "erase", "resolve: absent"):
+        for kind in (
+            "key: repeated", "key: reused", "expected: acknowledged", "trim: done", "verify", "erase", "resolve: absent",
+            "undo: done", "redo: done", "undo: lost", "replace: done", "replace: lost", "pop newest: done", "tag: done",
+            "untag: done", "restore", "restore: exists",
+        ):  # fmt: skip
             assert counts[kind], f"{profile}: {kind} never was"
-        assert counts["acknowledged"] > counts.total() / 5
+        fates = ("acknowledged", "nothing to do", "not written", "unknown", "cancelled", "never heard of")
+        assert counts["acknowledged"] > sum(counts[fate] for fate in fates) / 3
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -192,6 +216,133 @@ def test_the_judge_says_no(name: str, change: dict[str, object], said: str) -> N
     calls[name] = replace(calls[name], **change)  # type: ignore[arg-type]
     with pytest.raises(Violated, match=said):
         _judge(calls, _log())
+
+
+C = ({"name": "c"}, False)
+
+
+def _revised() -> Log:
+    """A log of eleven versions: a and b restored, a tag, one replaced, that undone and redone, both undone, and so on."""
+    events = [
+        Event("id-1", ADDED, 0, count=1),
+        Event("id-2", ADDED, 0, count=1),
+        Event("id-3", TAGGED, 0, extensions={TAG: "t"}),
+        Event("id-4", REPLACED, 0, pops=1, count=1),
+        Event("id-5", UNDONE, 0, base=2),
+        Event("id-6", REDONE, 0, base=4),
+        Event("id-7", UNDONE, 0, base=1),
+        Event("id-8", REDONE, 0, base=2),
+        Event("id-9", POPPED, 0, pops=2),
+        Event("id-10", TAGGED, 0, extensions={TAG: "t", TAG_VERSION: NO_VERSION}),
+        Event("id-11", TAGGED, 0, extensions={TAG: "u", TAG_VERSION: "4"}),
+    ]
+    names = [None, "x-1", "x-1", "y-1", "y-2", "x-2", "x-3", "y-3", "y-4", "y-5", "x-4", "x-5"]
+    states = [[], [A], [A, B], [A, B], [A, C], [A, B], [A, C], [A], [A, B], [], [], []]
+    return Log(names, events, states)
+
+
+def _revising() -> dict[str, Call]:
+    """What was called and answered to get there, and what was refused or had nothing to do on the way."""
+    calls = [
+        Call("x", "restore", "x-1", 1, items=[A, B], ended=2, version=2),
+        Call("y", "tag", "y-1", 3, tag="t", ended=4, version=3, tagged=2, done=True),
+        Call("y", "replace", "y-2", 5, items=[C], ended=6, version=4, found=[B], expected=3),
+        Call("x", "undo", "x-2", 7, ended=8, version=5, moved=Moved(5, 2, (4,))),
+        Call("x", "redo", "x-3", 9, ended=10, version=6, moved=Moved(6, 4, (4,))),
+        Call("y", "undo", "y-3", 11, number=2, ended=12, version=7, moved=Moved(7, 1, (4, 2))),
+        Call("y", "redo", "y-4", 13, ended=14, version=8, moved=Moved(8, 2, (2,))),
+        Call("y", "pop newest", "y-5", 15, number=5, ended=16, version=9, found=[A, B]),
+        Call("y", "redo", "nothing", 17, ended=18),
+        Call("y", "undo", "too many", 19, number=4, ended=20),
+        Call("x", "pop", "few", 21, number=1, ended=22),
+        Call("x", "untag", "x-4", 23, tag="t", ended=24, done=True),
+        Call("x", "tag", "x-5", 25, tag="u", target=4, ended=26, tagged=4, done=True),
+        Call("y", "untag", "untagged", 27, tag="t", ended=28),
+        Call("y", "tag", "full", 29, tag="v", ended=30, error=TooManyTags("2")),
+        Call("y", "read", "by tag", 31, tag="u", ended=32, version=4, found=[A, C]),
+        Call("y", "read", "by no tag", 33, tag="t", ended=34, error=NoSuchPoint("no tag")),
+        Call("y", "restore", "exists", 35, items=[A], ended=36, error=SessionExists("one")),
+        Call("x", "undo", "lost", 5, ended=6, error=Conflict("at 4")),
+    ]
+    return {call.name: call for call in calls}
+
+
+def _judge_revising(calls: dict[str, Call], log: Log, *also: Call) -> None:
+    sent = {f"id-{version}": calls[name].began for version, name in enumerate(log.names) if name in calls}
+    check([*calls.values(), *also], [log], sent, left=[], forgot=False, alive={"x", "y"}, room=1)
+
+
+def test_the_judge_accepts_what_was_revised() -> None:
+    """Else the tests below would show nothing."""
+    _judge_revising(_revising(), _revised())
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("x-2", {"number": 2}, "did something else"),
+        ("x-2", {"moved": Moved(5, 3, (4,))}, "and said that it did"),
+        ("x-3", {"moved": Moved(6, 4, (5,))}, "and said that it did"),
+        ("y-3", {"number": 1}, "did something else"),
+        ("y-4", {"number": 3}, "there was nothing to redo"),
+        ("x-3", {"kind": "undo"}, "another event"),
+        ("nothing", {"kind": "undo"}, "something to do all the time"),
+        ("too many", {"number": 2}, "something to do all the time"),
+        ("too many", {"error": HistoryTrimmed("from 2")}, "it was not trimmed"),
+        ("lost", {"began": 19, "ended": 20}, "nobody else was first"),
+        ("y-2", {"found": [C]}, "replaced something else"),
+        ("y-2", {"expected": 2}, "expected to follow 2"),
+        ("y-2", {"number": -1}, "another event"),
+        ("y-2", {"items": [B]}, "other items"),
+        ("y-5", {"number": 1}, "another event"),
+        ("y-5", {"kind": "pop"}, "another event"),
+        ("y-5", {"found": [B]}, "popped something else"),
+        ("few", {"kind": "undo"}, "something to do all the time"),
+        ("y-1", {"tagged": 3}, "said to tag 3"),
+        ("y-1", {"tag": "u"}, "another event"),
+        ("x-5", {"target": None}, "another event"),
+        ("x-5", {"began": 35, "ended": 36, "tagged": 3}, "said to tag 3"),
+        ("x-4", {"done": False}, "said to be nothing to do"),
+        ("untagged", {"tag": "u"}, "something to do all the time"),
+        ("untagged", {"done": True}, "acknowledged, and not in the log"),
+        ("full", {"tag": "u"}, "there was room"),
+        ("full", {"began": 1, "ended": 2}, "there was room"),
+        ("by tag", {"tag": "t"}, "never was for the version"),
+        ("by tag", {"version": 3, "found": [A, B]}, "never was for the version"),
+        ("by tag", {"error": HistoryTrimmed("from 5")}, "can be read all the time"),
+        ("by no tag", {"tag": "u"}, "can be read all the time"),
+        ("x-1", {"items": [A, C]}, "restored something else"),
+        ("x-1", {"version": 1}, "restored as version 1"),
+        ("x-1", {"error": SessionExists("one")}, "said to be not written, and in the log"),
+        ("exists", {"error": None, "version": 1}, "acknowledged, and not in the log"),
+        ("exists", {"began": 0, "ended": 1}, "there was no session"),
+    ],
+)
+def test_the_judge_says_no_to_what_was_revised(name: str, change: dict[str, object], said: str) -> None:
+    """One thing is not as it should be, and that is what it says."""
+    calls = _revising()
+    calls[name] = replace(calls[name], **change)  # type: ignore[arg-type]
+    with pytest.raises(Violated, match=said):
+        _judge_revising(calls, _revised())
+
+
+def test_a_log_is_restored_once_and_as_a_whole() -> None:
+    """By one of those who have the same file; and none of it stands by itself."""
+    calls, log = _revising(), _revised()
+    doubtful = Call("y", "restore", "doubtful", 3, items=[A, B], key="x-1", error=OutcomeUnknown("?"), ended=6)
+    _judge_revising(calls, log, doubtful)
+    with pytest.raises(Violated, match="another has restored it, too"):
+        _judge_revising(calls, log, Call("y", "restore", "also", 1, items=[A, B], key="x-1", version=2, ended=6))
+    with pytest.raises(Violated, match="restored in part"):
+        _judge_revising({**calls, "x-1": replace(calls["x-1"], items=[A, B, C])}, log)
+
+
+def test_a_tag_is_what_was_tagged_last() -> None:
+    """As the events say, one after the other."""
+    assert [dict(tags) for tags in _revised().tags] == [{}] * 3 + [{"t": 2}] * 7 + [{}, {"u": 4}]
+    with pytest.raises(Violated, match="more than 0 tags"):
+        check(list(_revising().values()), [_revised()], {f"id-{one}": 0 for one in range(12)}, left=[], forgot=False,
+              alive={"x", "y"}, room=0)  # fmt: skip
 
 
 @pytest.mark.parametrize(

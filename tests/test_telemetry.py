@@ -167,7 +167,7 @@ async def fails(kind: type[BaseException], store: Named, time: Time) -> None:
     await add(log, "x")
     await log.settle()
     if kind is InvalidItem:
-        await log.add(b"[" + b" " * SMALL.event_bytes + b"]", 0)
+        await log.add(b'["%s"]' % (b"x" * SMALL.event_bytes), 1)
     elif kind is NoSuchPoint:
         await log.rewind(7)
     elif kind is Conflict:
@@ -460,7 +460,7 @@ async def test_what_is_found_in_memory_is_counted(watch: Watch) -> None:
     await writer.settle()
     log = EventLog(CountingStore(store), "a session", limits=SMALL)
     view = await log.read()
-    refs = await log._reader.tree((await log.head()).index)
+    refs = await log.reader.tree((await log.head()).index)
     assert {ref.level for ref in refs} >= {0, 1}
     large = 2
     asked = log.counters.cache_misses

@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from random import Random
 from typing import Any
 
 import orjson
@@ -22,6 +23,7 @@ from eventlog_session import (
     NoSuchPoint,
     Store,
 )
+from eventlog_session.revising import Told, pop_newest, step
 from eventlog_session.testing import CountingStore
 
 pytestmark = pytest.mark.usefixtures("bounded")
@@ -370,3 +372,41 @@ async def _same(log: EventLog, op: Op, versions: dict[int, list[Any]]) -> None:
             return
     if answer.version is not None:
         versions[answer.version] = after
+
+
+@pytest.mark.parametrize("seed", [4, 8, 9, 17, 19])  # of twenty, those that did not end
+async def test_trimming_again_and_again(session_id: str, seed: int) -> None:
+    """
+    Of a history that goes back and forth, as segments are merged: it ends, and every version from the floor on still reads.
+
+    A merged segment holds events from long before the floor, which start from what was trimmed before: that must lead nowhere.
+    """
+    limits = Limits(inline_bytes=200, tail_bytes=400, carried_bytes=300, merge_bytes=(1200, 5000))
+    random, log = Random(seed), EventLog(MemoryStore(), session_id, limits=limits)
+    versions: list[list[Any]] = [[]]
+    for number in range(400):
+        newest = len(versions) - 1
+        kind = random.choices(("add", "pop", "rewind", "undo", "clear", "trim"), (12, 3, 4, 4, 1, 2))[0]
+        try:
+            if kind == "add":
+                await log.add(orjson.dumps([f"{number} {random.randbytes(30).hex()}"]), 1)
+            elif kind == "pop":
+                await pop_newest(log, random.randint(1, 4), Told({}))
+            elif kind == "rewind":
+                await log.rewind(max(0, newest - random.randint(1, 20)))
+            elif kind == "undo":
+                await step(log, random.randint(1, 3), Told({}), forward=random.random() < 0.4)
+            elif kind == "clear":
+                await log.clear()
+            else:
+                await log.trim(max(0, newest - random.randint(5, 40)))
+        except HistoryTrimmed:
+            continue
+        view = await log.read()
+        versions += [view.items for _ in range(len(versions), view.version + 1)]
+    head = await log.head()
+    assert any(ref.hole for ref in head.index)
+    cold = EventLog(CountingStore(log.store), session_id, limits=limits)
+    for version in range(head.floor, head.version + 1):
+        assert (await cold.read(None, version)).items == versions[version]
+    assert (await log.verify()).sound

@@ -7,7 +7,7 @@ does it become a segment under its own key. So a segment holds three to five tai
 330 B, a cold read needs no second trip. Whatever is sealed was committed before, so losing the race with it is harmless.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from hashlib import blake2b
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from ..limits import Limits
 from . import blob
 from .algebra import Summary
 from .draft import Draft
+from .events import FORKED, FORKED_AT, FORKED_FROM, NO_VERSION, TAG, TAG_VERSION, TAGGED, Event
 from .head import Carried, Head, Keyed, Ref, carry, node_bytes
 from .keys import ID_LENGTH, Keys, digest
 from .run import Run
@@ -50,8 +51,21 @@ def append(head: Head, draft: Draft, now: int, base_length: int, *, ttl: int | N
         updated=committed,
         chain=link(head.chain, draft.value),
         keyed=keyed,
+        tags=_tagged(head, event) if event.kind == TAGGED else head.tags,
+        forked=_forked(event) if event.kind == FORKED else head.forked,
         tail=head.tail.append(event, committed, length, draft.far),
     )
+
+
+def _tagged(head: Head, event: Event) -> Mapping[str, int]:
+    """Return *head*'s tags after a TAGGED event."""
+    name, version = event.extensions[TAG], event.extensions.get(TAG_VERSION, str(head.version))
+    others = {other: tagged for other, tagged in head.tags.items() if other != name}
+    return others if version == NO_VERSION else {**others, name: int(version)}
+
+
+def _forked(event: Event) -> tuple[str, int]:
+    return event.extensions[FORKED_FROM], int(event.extensions[FORKED_AT])
 
 
 class Sealed(NamedTuple):

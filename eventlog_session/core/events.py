@@ -1,5 +1,5 @@
 """
-The facts: one immutable event for each add, pop, clear and rewind, and its bytes at rest.
+The facts: one immutable event for each change of a session, and its bytes at rest.
 
 At rest an event is a CloudEvents 1.0 JSON batch of one (``application/cloudevents-batch+json``), so that anyone with the
 Dapr state API can read it, and so that the value begins with ``[``, which every store keeps unchanged. Laws:
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType, NoneType
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -25,11 +25,16 @@ SOURCE_PREFIX = "urn:eventlog-session:"
 _TYPE_PREFIX = "org.pypi.eventlog-session."
 """The package's address on PyPI, reversed: the one name that this project controls."""
 
-ADDED, POPPED, CLEARED, REWOUND, ADOPTED, TRIMMED = "a", "p", "c", "r", "m", "t"
+ADDED, POPPED, CLEARED, REWOUND, REPLACED, UNDONE, REDONE = "a", "p", "c", "r", "x", "u", "d"
+ADOPTED, TRIMMED, TAGGED, FORKED = "m", "t", "g", "f"
 """
-Kinds of events, as the one letter each takes in a run's columns. ADOPTED took over a `DaprSession`'s history; TRIMMED leaves
-the history as it is and says that older versions were given up.
+Kinds of events, as the one letter each takes in a run's columns.
+
+REPLACED puts other items in the place of the last ones, or of all, as compaction does. UNDONE and REDONE go back to an older
+version, see `undo`. ADOPTED took over a `DaprSession`'s history.
 """
+REMARKS = frozenset({TRIMMED, TAGGED, FORKED})
+"""Kinds that leave the history as it is: older versions were given up, one was given a name, the log began as another's."""
 
 TYPES: Mapping[str, str] = MappingProxyType(
     {
@@ -39,12 +44,29 @@ TYPES: Mapping[str, str] = MappingProxyType(
         REWOUND: _TYPE_PREFIX + "session.rewound.v1",
         ADOPTED: _TYPE_PREFIX + "history.adopted.v1",
         TRIMMED: _TYPE_PREFIX + "history.trimmed.v1",
+        REPLACED: _TYPE_PREFIX + "history.replaced.v1",
+        UNDONE: _TYPE_PREFIX + "change.undone.v1",
+        REDONE: _TYPE_PREFIX + "change.redone.v1",
+        TAGGED: _TYPE_PREFIX + "version.tagged.v1",
+        FORKED: _TYPE_PREFIX + "session.forked.v1",
     }
 )
 IDEMPOTENCY_KEY = "idempotencykey"
 """The extension that holds a caller's own idempotency key."""
 TRIMMED_BEFORE = "trimmedbefore"
 """The extension of a TRIMMED event that says which version is the oldest one kept."""
+UNDONE_VERSIONS = "undoneversions"
+"""The extension of an UNDONE event that lists the versions it takes back, newest first, with commas."""
+REDO_ROW = "redorow"
+"""The extension of a REDONE event that says what can be redone next: ``<UNDONE event's version>:<place in its list>``."""
+TAG, TAG_VERSION = "tag", "tagversion"
+"""
+Extensions of a TAGGED event: a name, and the version that it is for from now on. Without that it is the version before the
+event, with `NO_VERSION` none.
+"""
+NO_VERSION = "-"
+FORKED_FROM, FORKED_AT = "forkedfrom", "forkedat"
+"""Extensions of a FORKED event: the source of the log that this one began as a copy of, and the last version of that in it."""
 _KINDS = {type_: kind for kind, type_ in TYPES.items()}
 _NO_EXTENSIONS: Mapping[str, str] = MappingProxyType({})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,6 +76,10 @@ _STANDARD = frozenset(
     | {"dataref", "dataparts", "datadigest", "datacount"}
 )
 """Attributes that are not an event's *extensions*."""
+_EXPORTED = frozenset({"sequence", "recordedtime", "subject", "partitionkey", "lastsequence"})
+"""Attributes that an export adds."""
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_LONGEST_KEY: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +159,14 @@ class Event:
         """
         try:
             (attributes,) = orjson.loads(value)
+        except (ValueError, TypeError) as error:
+            raise CorruptLog("not a stored event") from error
+        return cls.of_attributes(attributes)
+
+    @classmethod
+    def of_attributes(cls, attributes: Any) -> "Event":
+        """Return the event with these *attributes*, ``data`` among them. Raises as `of` does."""
+        try:
             kind = _KINDS.get(attributes["type"])
             if kind is None:
                 raise UnsupportedFormat(f"event type {attributes['type']!r} is newer than this release; upgrade it")
@@ -162,6 +196,34 @@ class Event:
             raise CorruptLog("not a stored event") from error
 
 
+def is_extension(name: str, value: object) -> bool:
+    """Whether an event can have this extension: CloudEvents allows its name, which means nothing else here, and it is text."""
+    if not name or not _NAME.issuperset(name) or name.startswith("data") or name in _STANDARD or name in _EXPORTED:
+        return False
+    return type(value) is str and (value.isascii() or is_unicode(value))
+
+
+def is_unicode(text: str) -> bool:
+    """Whether *text* has no lone surrogates, which can't be stored."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_idempotency_key(key: object) -> bool:
+    """Whether *key* can be one: CloudEvents wants an attribute printable, and a head keeps only digests."""
+    return isinstance(key, str) and 0 < len(key) <= _LONGEST_KEY and key.isprintable()
+
+
+def is_tag_name(name: object, longest: int | None = None) -> bool:
+    """Whether a tag can have this name, of at most *longest* bytes in UTF-8."""
+    if not isinstance(name, str) or not name or not name.isprintable():
+        return False
+    return longest is None or len(name.encode()) <= longest
+
+
 def to_rfc3339(time: int) -> str:
     """Return *time* (microseconds since 1970) as CloudEvents wants it, always with six digits and ``Z``."""
     naive = _NAIVE_EPOCH + timedelta(microseconds=time)  # formats in a third of the time of an aware one's strftime
@@ -171,6 +233,11 @@ def to_rfc3339(time: int) -> str:
 def from_rfc3339(text: str) -> int:
     """Return what `to_rfc3339` gave *text* for."""
     return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
+
+
+def to_datetime(time: int) -> datetime:
+    """Return *time*, in microseconds since 1970, as a moment in UTC."""
+    return _EPOCH + timedelta(microseconds=time)
 
 
 def from_datetime(moment: datetime) -> int:

@@ -19,7 +19,8 @@ The head: the only key of a session that ever changes, and the only thing that s
     y idempotency keys of the newest events: versions, digests   o generations that were erased under this key
     x the index, a row for each `Ref`           z carried run: its zstd frame in base64, or that frame's CRC-32, see below
     w version up to which events' own keys were deleted, since they are sealed
-    f oldest version that can be read            q rows of what was merged or trimmed away, until it is deleted
+    f oldest version that can be read            a tags: versions by name
+    p [source, version] that it was forked from  q rows of what was merged or trimmed away, until it is deleted
     t columns of the tail: see `run`
 
     ["eventlog-node", 1, "<length and checksum>", {"v": first version, "c": origin of times, "x": rows as above}, []]
@@ -124,6 +125,9 @@ class Head(NamedTuple):
     swept: int = 0
     floor: int = 0
     trash: tuple[Ref, ...] = ()
+    tags: Mapping[str, int] = MappingProxyType({})
+    forked: tuple[str, int] | None = None
+    """The source of the log that this one began as a copy of, and the last version of that in it."""
     extra: Mapping[str, Any] = MappingProxyType({})
     """Fields of this format that this release does not know: handed on untouched."""
 
@@ -173,6 +177,7 @@ class Head(NamedTuple):
         if self.trash:
             fields["q"] = loose_rows_of(self.trash, self.created)
         fields.update((name, value) for name, value in (("w", self.swept), ("f", self.floor), ("o", self.erased)) if value)
+        fields.update((name, value) for name, value in (("a", dict(self.tags)), ("p", self.forked)) if value)
         value = frame("head", fields, self.tail.items)
         return b"%s%s%08x" % (value, packed, len(packed)) if packed and binary else value
 
@@ -212,6 +217,8 @@ class Head(NamedTuple):
                 swept=fields.pop("w", 0),
                 floor=fields.pop("f", 0),
                 trash=loose_refs_of(fields.pop("q", ()), fields["c"]),
+                tags=dict(fields.pop("a", ())),
+                forked=tuple(fields.pop("p", ())) or None,
                 tail=Run.of_columns(fields.pop("t"), items),
                 created=fields.pop("c"),
                 extra=fields,

@@ -52,6 +52,43 @@ def encode_texts(texts: Iterable[str]) -> tuple[bytes, tuple[int, ...]]:
         raise InvalidItem("_serialize_item must return a string of valid Unicode") from error
 
 
+def canonical(data: bytes, count: int, text: tuple[int, ...]) -> tuple[bytes, tuple[int, ...]]:
+    """
+    Return *count* items that somebody else wrote as a JSON array, those at the positions *text* as text, as `encode` does.
+
+    What is stored is compared to the letter with what is made again of what was read. Raises InvalidItem for what is not as it
+    says, and as `encode` does.
+    """
+    items: Any = None
+    try:
+        items = orjson.loads(data)
+        own = orjson.dumps(items) == data
+    except (TypeError, ValueError, RecursionError):
+        own = False
+    if not own:  # orjson may have read it, but an integer beyond 64 bit as a float
+        try:
+            items = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise InvalidItem("the items are no JSON; nothing was written") from error
+    if type(items) is not list or len(items) != count:
+        raise InvalidItem(f"the items are no JSON array of {count}; nothing was written")
+    if not are_texts(items, text):
+        raise InvalidItem("there is no text where it says so, or they are out of order; nothing was written")
+    if own:
+        return data, text
+    data, more = encode(items)
+    if not set(text).isdisjoint(more):
+        raise InvalidItem("a text is no valid Unicode; nothing was written")
+    return data, tuple(sorted((*text, *more)))
+
+
+def are_texts(items: Sequence[Any], text: Sequence[Any]) -> bool:
+    """Whether *text* are positions of strings among *items*, in order."""
+    if not all(type(place) is int and 0 <= place < len(items) and type(items[place]) is str for place in text):
+        return False
+    return list(text) == sorted(set(text))
+
+
 def _encode_one(item: Any, position: int) -> tuple[bytes, bool]:
     """Return one item's bytes and whether they are text."""
     try:
@@ -82,6 +119,26 @@ def _refuse(position: int, cause: BaseException) -> NoReturn:
         f"item {position} can't be stored as JSON ({cause}); nothing was written. "
         "Items are made of dicts with string keys, lists, strings, finite numbers within 64 bit, booleans and None"
     ) from cause
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two items are the same JSON: to Python 1, 1.0 and true are equal, and NaN is not even itself."""
+    pairs = [(one, other)]  # no recursion: items may be nested as deep as it goes
+    while pairs:
+        a, b = pairs.pop()
+        if type(a) is not type(b):
+            return False
+        if isinstance(a, dict):
+            if a.keys() != b.keys():
+                return False
+            pairs += [(a[key], b[key]) for key in a]
+        elif isinstance(a, list):
+            if len(a) != len(b):
+                return False
+            pairs += zip(a, b, strict=True)
+        elif repr(a) != repr(b) if isinstance(a, float) else a != b:
+            return False
+    return True
 
 
 def decode(data: bytes) -> list[Any]:

@@ -21,6 +21,7 @@ from .events import SOURCE_PREFIX
 ID_LENGTH = 16
 KEY_LENGTH = 13
 """Characters of an idempotency key's digest in the head: 65 bits, for 128 keys of one session at a time."""
+_DIGEST_LENGTH = 26
 _OPENING = "evl:{"
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -40,6 +41,17 @@ def _base32(data: bytes) -> str:
     length = -(-len(data) * 8 // 5)
     bits = int.from_bytes(data) << length * 5 - len(data) * 8
     return "".join([_ALPHABET[bits >> shift & 31] for shift in range(length * 5 - 5, -1, -5)])
+
+
+def is_id(text: str) -> bool:
+    """Whether *text* is an event id as `mint` makes them."""
+    return type(text) is str and len(text) == ID_LENGTH and set(_ALPHABET).issuperset(text)
+
+
+def is_source(text: str) -> bool:
+    """Whether *text* is the source of a session's events, see `Keys`."""
+    name = text.removeprefix(SOURCE_PREFIX)
+    return len(text) - len(name) == len(SOURCE_PREFIX) and len(name) == _DIGEST_LENGTH and set(_ALPHABET).issuperset(name)
 
 
 def partition(key: str) -> str:

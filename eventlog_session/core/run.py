@@ -174,6 +174,12 @@ class Run:
         found: list[Any] = orjson.loads(b"[%s]" % self.items[starts[begin] : starts[end] - 1])
         return found[low - items[begin] : high - items[begin]]
 
+    def origin(self, position: int) -> tuple[int, int]:
+        """Return the version that added the inline item at *position*, and the item's place among what that added."""
+        items, _ = self.cuts()
+        place = bisect_right(items, position) - 1
+        return self.first + place, position - items[place]
+
     def texts(self, low: int, high: int) -> list[int]:
         """Return which of ``slice(low, high)`` are kept as text."""
         items, _ = self.cuts()
@@ -209,13 +215,13 @@ class Run:
             return Summary(None, 0, sum(self.counts))
         return summarise(self.first, map(self.step, range(len(self))))
 
-    def bases(self) -> list[int]:
-        """Return the absolute versions that events in here start from."""
-        return [odd["b"] for odd in self.odd.values() if "b" in odd]
+    def based(self) -> list[tuple[int, int]]:
+        """Return the versions of events in here that start from an absolute version, each with that."""
+        return [(self.first + place, odd["b"]) for place, odd in self.odd.items() if "b" in odd]
 
     def oldest_base(self) -> int | None:
         """Return the oldest version before the run that an event in here starts from; version 0 needs nothing kept."""
-        return min((base for base in self.bases() if 0 < base < self.first), default=None)
+        return min((base for _, base in self.based() if 0 < base < self.first), default=None)
 
     def step(self, place: int) -> Summary:
         """Return what the event at *place* does."""

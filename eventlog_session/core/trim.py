@@ -42,7 +42,8 @@ def _bases(head: Head, loaded: Loaded, floor: int, missing: dict[str, Ref]) -> I
     while places:
         place = places.pop()
         if isinstance(place, Run):
-            yield from (base for base in place.bases() if 0 < base < floor)
+            # a merged segment may begin long before the floor: where its older events start from is nobody's business any more
+            yield from (base for version, base in place.based() if version >= floor and 0 < base < floor)
         elif place.first <= floor < place.last or (place.first > floor and (place.oldest_base or floor) < floor):
             value = loaded.get(place.name)
             if value is None:
@@ -72,7 +73,9 @@ def _reach(head: Head, loaded: Loaded, version: int, kept: MutableSet[int]) -> d
             kept.add(place.first)
         consume(cursor, adds)
         cursor.skip += pops
-        cursor.version, jumped = (place.first - 1, False) if base is None else (base, True)
+        # as a reader does; a base inside a hole can't be followed, and nothing that can be read leads there
+        jumped = base is not None and base < place.first
+        cursor.version = base if base is not None and jumped else place.first - 1
     return {}
 
 

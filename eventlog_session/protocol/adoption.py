@@ -7,12 +7,16 @@ source is kept. An entry that `DaprSession` would not have written to the letter
 
 import json
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from ..core import items as codec
+from ..core.events import ADOPTED, Event
+from ..core.keys import mint
 from ..errors import CorruptLog, InvalidItem
+from ..runtime import Runtime
 
 MARK = b'["eventlog-adopted",1]'
 """Kept under its own key without a ttl: a session that expired after it took over a history does not do so again."""
@@ -68,6 +72,35 @@ def read_legacy(value: bytes | None, key: str, *, verbatim: bool) -> Legacy | No
         if is_text:
             text.append(position)
     return Legacy(b"[" + b",".join(parts) + b"]", tuple(text), len(entries))
+
+
+def adoption(legacy: Legacy, runtime: Runtime) -> Event:
+    """Return the event that takes over *legacy*."""
+    return _adopted(runtime.random_bytes(10), runtime.now(), legacy)
+
+
+def before_adoption(legacy: Legacy, metadata: bytes | None, now: int) -> Event:
+    """
+    Return what *legacy* is shown as while nobody has taken it over: the same event each time, with an id made of its content.
+
+    Its time is when the `DaprSession` was last changed, by the *metadata* that it keeps in whole seconds. It is *now*, and
+    another each time, where that is missing or tells no time that has been.
+    """
+    name = blake2b(b"%s %s" % (orjson.dumps(legacy.text), legacy.items), digest_size=10, person=b"adopted")
+    return _adopted(name.digest(), _updated(metadata, now) or now, legacy)
+
+
+def _adopted(random: bytes, time: int, legacy: Legacy) -> Event:
+    return Event(mint(random), ADOPTED, time, count=legacy.count, items=legacy.items, text=legacy.text)
+
+
+def _updated(metadata: bytes | None, now: int) -> int | None:
+    """Return when a `DaprSession` was last changed by its *metadata*, in microseconds since 1970, if that tells it."""
+    try:
+        updated = int(orjson.loads(metadata or b"")["updated_at"]) * 1_000_000
+    except (ValueError, KeyError, TypeError):
+        return None
+    return updated if 0 < updated <= now else None
 
 
 def _entry(entry: Any, verbatim: bool) -> tuple[bytes, bool]:

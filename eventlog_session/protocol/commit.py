@@ -106,11 +106,15 @@ class Committer:
 
     async def resolve(self, unknown: OutcomeUnknown) -> int | None:
         """Return the version that what was sent has made, or None when it was not written and can't be any more."""
-        if not unknown.event_ids:  # an erasure's, which is taken up by the next one
+        if not unknown.generation and not unknown.event_ids:  # an erasure's, which is taken up by the next one
             raise unknown
 
         async def found(known: Known) -> int | None:
             head = known.head
+            if not unknown.event_ids:  # a copy's, which has its own generation, and may land while there is none
+                if not head.version:
+                    raise unknown
+                return unknown.base if head.generation == unknown.generation else None
             expired = known.vacant and known.tombstone is None  # and perhaps the one that it was sent on
             if expired or (head.version == unknown.base and head.generation in ("", unknown.generation)):
                 raise unknown  # it may land yet
@@ -187,7 +191,8 @@ class Committer:
             self._sweeper.start(proposal.head, since=before - 1)
         if proposal.base.legacy is not None:
             self._sweeper.mark_adopted()
-        self._renewer.start(proposal.head, changed=proposal.head.ttl != proposal.base.head.ttl)
+        changed = proposal.head.ttl != proposal.base.head.ttl and not proposal.copied  # whose values were written just now
+        self._renewer.start(proposal.head, changed=changed)
 
     async def _born(self, patience: Patience) -> Known:
         """Create the head where a transaction can't do it safely: constant bytes, so that it does not matter who wins."""
@@ -251,11 +256,11 @@ class Committer:
                 return cause
             return Unavailable(f"the store took no commit in {self._retry.budget:g} s; nothing was written")
         self._telemetry.count("unknowns")
+        what = "the head of a copy was" if proposal.copied else f"{len(proposal.ids)} events were"
         return OutcomeUnknown(
-            f"{self._keys.head}: {len(proposal.ids)} events were sent, and whether they were written could not be read in "
-            f"{self._retry.budget:g} s. Read the session, or ask resolve(), before you write them again; with an idempotency "
-            "key just call again",
+            f"{self._keys.head}: {what} sent, and whether it was written could not be read in {self._retry.budget:g} s. "
+            "Read the session, or ask resolve(), before you write again; with an idempotency key just call again",
             event_ids=proposal.ids,
-            base=proposal.base.head.version,
+            base=proposal.head.version if proposal.copied else proposal.base.head.version,
             generation=proposal.head.generation,
         )

@@ -13,7 +13,7 @@ from typing import TypeVar
 from ..core.head import Head
 from ..core.keys import Keys
 from ..core.tombstone import Tombstone
-from ..errors import CorruptLog, EventLogError, ForkDetected, UnsupportedFormat
+from ..errors import BeingErased, CorruptLog, EventLogError, ForkDetected, SessionExists, UnsupportedFormat
 from ..limits import Limits
 from ..runtime import Runtime
 from ..stores.base import Store, Value
@@ -47,9 +47,27 @@ class Known:
         return not self.data
 
     @property
+    def standing(self) -> Head:
+        """The head as the session reads: what a `DaprSession` left is its version 1 before it is taken over."""
+        return self.head if self.legacy is None else self.head._replace(version=1, length=self.legacy.count)
+
+    @property
     def vacant(self) -> bool:
         """Whether there is something, but no session: a genesis, a tombstone, or a head that has expired."""
         return not self.absent and not self.head.version
+
+    def check_free(self, *, takes_over: bool) -> None:
+        """Raise SessionExists or BeingErased unless a copy may be made here; where a `DaprSession` was if it *takes_over*."""
+        self.check_not_being_erased()
+        if self.head.version or (self.legacy is not None and not takes_over):
+            raise SessionExists("there is a session of that id already, and nothing was written; take another id, or erase it")
+
+    def check_not_being_erased(self) -> None:
+        """Raise BeingErased when there is something left to delete of what was erased here."""
+        if self.tombstone is not None and self.tombstone.remains is not None:
+            raise BeingErased(
+                "the session is being erased; wait until erase() has returned, or call it again if it was cut short"
+            )
 
 
 class Heads:

@@ -10,38 +10,56 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..core.copy import Copy
 from ..core.draft import Draft
+from ..core.head import Head
+from ..errors import Conflict
 from ..limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of an intent: the version it made, or None where there was nothing to do; for a pop, the item."""
+    """What became of an intent: the version it made, or None where there was nothing to do; for a pop, the items."""
 
     version: int | None
-    item: Any = None
-    is_text: bool = False
+    items: Sequence[Any] = ()
+    """What was popped, oldest first; *texts* are the positions of those kept as text."""
+    texts: Sequence[int] = ()
+
+    @property
+    def item(self) -> Any:
+        """The item that a pop took; None where it took none."""
+        return self.items[-1] if self.items else None
 
 
 class Expected(NamedTuple):
-    """The version to commit on, and no other; in a *generation* if it is known."""
+    """The version to commit on, and no other, None for any; in a *generation* if it is known."""
 
-    version: int
+    version: int | None
     generation: str | None = None
+
+    def check(self, head: Head) -> None:
+        """Raise Conflict when *head* is not the one expected."""
+        if self.version not in (None, head.version):
+            raise Conflict(f"the session stands at version {head.version}, not {self.version}; nothing was written")
+        if self.generation not in (None, head.generation):
+            raise Conflict("the session that was read is gone, and another has begun; nothing was written")
 
 
 @dataclass(slots=True, eq=False)
 class Intent:
     """One call's wish: an event whose bytes are fixed, to be committed on whatever head there is then."""
 
-    draft: Draft | None
-    """None for an `Erasure`'s two steps, which put a tombstone in the place of the head and write no event."""
+    draft: Draft | None = None
+    """None for an `Erasure`'s two steps, which put a tombstone in the place of the head, and for a *copy*."""
     ttl: int | None = None
     expected: Expected | None = None
     alone: bool = False
     """Whether nothing else may go into its commit."""
     erased: tuple[str, ...] = ()
     """For an erasure's second step: the tombstone, by the generations it is for, whose names of what to delete are let go."""
+    copy: Copy | None = None
+    """A whole log that is to be there at once."""
     parts_written: bool = False
     parts_expire: int | None = None
     """When the parts of its event do, in seconds since 1970, once they are written under a ttl."""

@@ -9,20 +9,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core.advance import Sealed, append, seal
+from ..core.copy import Copy
 from ..core.draft import Draft, draft
-from ..core.events import ADOPTED, POPPED, TRIMMED, TRIMMED_BEFORE, Event
+from ..core.events import (
+    NO_VERSION,
+    POPPED,
+    REDONE,
+    TAG,
+    TAG_VERSION,
+    TAGGED,
+    TRIMMED,
+    TRIMMED_BEFORE,
+    UNDONE,
+    Event,
+)
 from ..core.head import Head
 from ..core.keys import Keys, mint
 from ..core.merge import merge, mergeable
 from ..core.run import Run
 from ..core.tombstone import GENERATIONS, Remains, Tombstone
-from ..errors import BeingErased, Conflict, EventLogError, HistoryTrimmed, IdempotencyKeyReused, NoSuchPoint, StoreRefused
+from ..errors import (
+    BeingErased,
+    Conflict,
+    EventLogError,
+    HistoryTrimmed,
+    IdempotencyKeyReused,
+    NoSuchPoint,
+    StoreRefused,
+    TooManyTags,
+)
 from ..limits import Limits
 from ..runtime import Runtime
-from ..stores.base import Put, Store
-from .adoption import MARK, Legacy
+from ..stores.base import Put, Store, Traits
+from .adoption import MARK, Legacy, adoption
 from .heads import Known
-from .lane import Answer, Expected, Intent
+from .lane import Answer, Intent
 from .reader import Reader
 from .renew import Renewer, values_expire, values_ttl
 from .sweep import Sweeper
@@ -45,11 +66,13 @@ class Proposal:
     sealed: Mapping[str, Run] = field(default_factory=dict)
     """Segments among *values*, by name."""
     tombstone: Tombstone | None = None
+    copied: bool = False
+    """Whether the head is a copy's: its generation is this proposal's own, and tells that it stands."""
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to write."""
-        return not self.ids and self.tombstone is None
+        return not self.ids and self.tombstone is None and not self.copied
 
 
 class Proposer:
@@ -68,6 +91,8 @@ class Proposer:
 
     async def propose(self, known: Known, group: Sequence[Intent]) -> Proposal:
         """Return what to send so that *group* happens on top of *known*."""
+        if group[0].copy is not None:
+            return await self._copy(known, group[0], group[0].copy)
         if group[0].draft is None:
             return self._tombstone(known, group[0])
         head = known.head
@@ -80,7 +105,7 @@ class Proposer:
                 continue
             try:
                 answer, head = await self._decide(head, intent, drafts, known, longest)
-            except (NoSuchPoint, StoreRefused, Conflict, IdempotencyKeyReused, BeingErased) as error:
+            except (NoSuchPoint, StoreRefused, Conflict, IdempotencyKeyReused, BeingErased, TooManyTags) as error:
                 if intent in adopting:  # nothing is written over a history that could not be taken over
                     raise
                 answers[intent] = error  # its own fault: the others of the group go on
@@ -105,24 +130,24 @@ class Proposer:
             if seen.content != intent.draft.content:
                 raise IdempotencyKeyReused(f"version {seen.version} came with this key and other items; nothing was written")
             return Answer(seen.version), head
-        _as_expected(head, intent.expected)
+        if intent.expected is not None:
+            intent.expected.check(head)
         length = head.length if event.base is None else await self._base_length(head, event.base)
         if _is_idle(head, event):
             return Answer(None), head
-        if known.tombstone is not None and known.tombstone.remains is not None:
-            raise BeingErased(
-                "the session is being erased; wait until erase() has returned, or call it again if it was cut short"
-            )
+        known.check_not_being_erased()
         if intent.draft.ahead:
             ttl = head.ttl if intent.ttl is None else intent.ttl
             await self._write_ahead(intent, ttl if ttl is None else max(ttl, longest))
-        item, is_text = await self._last_item(head, drafts) if event.kind == POPPED else (None, False)
+        items, texts = await self._last_items(head, event.pops, drafts) if event.kind == POPPED else ((), ())
         if event.kind == TRIMMED:
             head = await self._trimmed(head, int(event.extensions[TRIMMED_BEFORE]))
+        elif event.kind == TAGGED:
+            self._as_taggable(head, event)
         remember = self._limits.idempotent_events
         head = append(head, intent.draft, self._runtime.now(), length, ttl=intent.ttl, remember=remember)
         drafts.append(intent.draft)
-        return Answer(head.version, item, is_text), head
+        return Answer(head.version, items, texts), head
 
     async def _base_length(self, head: Head, base: int) -> int:
         """Return the length of the history at version *base*, that an event starts from."""
@@ -153,11 +178,22 @@ class Proposer:
         for page in self._limits.pages((key, len(value)) for key, value in values.items()):
             await self._store.put_many([Put(key, values[key], values_ttl(ttl)) for key in page])
 
-    async def _last_item(self, head: Head, drafts: Sequence[Draft]) -> tuple[object, bool]:
-        """Return the item that a pop takes from *head*, which holds *drafts* that are not in the store yet."""
+    async def _last_items(self, head: Head, number: int, drafts: Sequence[Draft]) -> tuple[Sequence[object], Sequence[int]]:
+        """Return the items that a pop takes from *head*, which holds *drafts* that are not in the store yet."""
         own = {one.event.id: one.event.items for one in drafts if one.far}
-        items, texts = await self._reader.read(head, head.version, 1, own)
-        return items[0], bool(texts)
+        return await self._reader.read(head, head.version, number, own)
+
+    def _as_taggable(self, head: Head, event: Event) -> None:
+        """Raise NoSuchPoint when *head* has no such version to tag, TooManyTags when it has no room for a tag."""
+        version = event.extensions.get(TAG_VERSION, str(head.version))
+        if version == NO_VERSION:
+            return
+        if int(version) > head.version:
+            raise NoSuchPoint(f"there is no version {version} yet; the newest is {head.version}")
+        if int(version) < head.floor:
+            raise HistoryTrimmed(f"version {version} was trimmed; the log goes from {head.floor} to {head.version}")
+        if event.extensions[TAG] not in head.tags and len(head.tags) >= self._limits.tags:
+            raise TooManyTags(f"the session has {len(head.tags)} tags, as many as it can hold; take one away first")
 
     async def _trimmed(self, head: Head, floor: int) -> Head:
         """Return *head* without what no version from *floor* on needs; what it named goes to the trash."""
@@ -172,10 +208,7 @@ class Proposer:
 
     async def _adopting(self, legacy: Legacy, ttl: int | None) -> Intent:
         """Return the intent to take over a `DaprSession`'s history."""
-        event = Event(
-            mint(self._runtime.random_bytes(10)), ADOPTED, self._runtime.now(),
-            count=legacy.count, items=legacy.items, text=legacy.text,
-        )  # fmt: skip
+        event = adoption(legacy, self._runtime)
         return Intent(draft(event, self._keys, self._limits, binary=(await self._store.traits()).keeps_bytes), ttl=ttl)
 
     # ---- freezing --------------------------------------------------------------------------------------------------
@@ -194,8 +227,7 @@ class Proposer:
         ttl = values_ttl(head.ttl)
         values = [Put(self._keys.event(one.event.id), one.value, ttl) for one in drafts]
         values += [Put(key, value, ttl) for key, value in puts.items()]
-        if known.legacy is not None and traits.transactional and traits.atomic_create:  # else see `Sweeper.mark_adopted`
-            values.append(Put(self._keys.adopted, MARK))
+        values += self._mark(known, traits)
         named = [intent.parts_expire for intent in answers]  # earlier than what follows, if written for an attempt before
         if puts or head.trash or any(one.far for one in drafts):
             named.append(values_expire(head.updated // 1_000_000, head.ttl))
@@ -204,9 +236,17 @@ class Proposer:
         if expire != head.values_expire:
             head = head._replace(values_expire=expire)
         ids = tuple(one.event.id for one in drafts)
+        return Proposal(known, head, self._put(head, traits), answers, ids, values, runs)
+
+    def _mark(self, known: Known, traits: Traits) -> list[Put]:
+        """Return what says that a `DaprSession`'s history was taken over, if this commit does so and can say it."""
+        if known.legacy is not None and traits.transactional and traits.atomic_create:  # else see `Sweeper.mark_adopted`
+            return [Put(self._keys.adopted, MARK)]
+        return []
+
+    def _put(self, head: Head, traits: Traits) -> Put:
         lingering = None if head.ttl is None else head.ttl + self._limits.stray
-        put = Put(self._keys.head, head.to_bytes(binary=traits.keeps_bytes), lingering)
-        return Proposal(known, head, put, answers, ids, values, runs)
+        return Put(self._keys.head, head.to_bytes(binary=traits.keeps_bytes), lingering)
 
     def _sealed(self, head: Head, *, binary: bool) -> Sealed:
         """Return *head* with its tail within the limits and its segments merged, if there are any to be."""
@@ -219,6 +259,22 @@ class Proposer:
             return sealed
         merged = merge(sealed.head, refs, loaded, self._keys, binary=binary)
         return Sealed(merged.head, sealed.puts | merged.puts, sealed.runs | merged.runs)
+
+    # ---- what is no event ------------------------------------------------------------------------------------------
+
+    async def _copy(self, known: Known, intent: Intent, copy: Copy) -> Proposal:
+        """Return the proposal to have *copy*'s log where there is no session yet; all but the head's own values are there."""
+        known.check_free(takes_over=copy.takes_over)
+        if known.head.erased != copy.erased:  # with what is written ahead, if it was of the same events
+            raise Conflict("a session of that id was erased meanwhile; nothing was written, call again")
+        traits = await self._store.traits()
+        head = copy.head._replace(
+            generation=mint(self._runtime.random_bytes(10)),
+            erased=known.head.erased,
+            values_expire=values_expire(copy.head.updated // 1_000_000, copy.head.ttl),
+        )
+        put, answers = self._put(head, traits), {intent: Answer(head.version)}
+        return Proposal(known, head, put, answers, values=self._mark(known, traits), copied=True)
 
     def _tombstone(self, known: Known, intent: Intent) -> Proposal:
         """Return the proposal to put a tombstone in the place of *known*, or one without what is left to delete."""
@@ -238,16 +294,14 @@ class Proposer:
         return Proposal(known, head, put, answers, tombstone=None if idle else tombstone)
 
 
-def _as_expected(head: Head, expected: Expected | None) -> None:
-    """Raise Conflict when *head* is not the one expected."""
-    if expected is not None and expected.version != head.version:
-        raise Conflict(f"the session stands at version {head.version}, not {expected.version}; nothing was written")
-    if expected is not None and expected.generation not in (None, head.generation):
-        raise Conflict("the session that was read is gone, and another has begun; nothing was written")
-
-
 def _is_idle(head: Head, event: Event) -> bool:
-    """Whether *event* would change nothing: a pop of nothing, a clear of nothing, a rewind to where we stand."""
+    """Whether *event* would change nothing: a pop of more than there is, a clear of nothing, a rewind to where we stand."""
+    if event.kind == TAGGED:
+        return event.extensions.get(TAG_VERSION) == NO_VERSION and event.extensions[TAG] not in head.tags
+    if event.kind == TRIMMED:
+        return int(event.extensions[TRIMMED_BEFORE]) <= head.floor
+    if event.kind in (UNDONE, REDONE):  # they stand for themselves: by them the next one knows where to go
+        return False
     if event.base is None:
-        return event.pops > head.length or (event.kind == TRIMMED and int(event.extensions[TRIMMED_BEFORE]) <= head.floor)
+        return event.pops > head.length
     return not event.count and not event.pops and (event.base == head.version or event.base == head.length == 0)

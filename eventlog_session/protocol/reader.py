@@ -1,10 +1,10 @@
 """Reading what a plan asks for: rounds of bulk reads until nothing is missing, through the store's cache."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 import orjson
@@ -25,6 +25,7 @@ from ..telemetry import Metered, Telemetry
 
 _PAGES_AT_ONCE: Final = 4
 _SINGLY_AT_ONCE: Final = 16
+_T = TypeVar("_T")
 _caches: WeakKeyDictionary[Store, "_Cache"] = WeakKeyDictionary()
 
 
@@ -63,6 +64,21 @@ class Reader:
                 return collect(made, loaded)
             await self._load(made.missing, loaded)
 
+    async def origins(self, head: Head, version: int, need: int) -> list[tuple[int, int]]:
+        """Return, for each of the items that `read` returns, the version that added it and its place among what that added."""
+        loaded = self._at_hand()
+        while (made := plan(head, loaded, version, need)).missing:
+            await self._load(made.missing, loaded)
+        runs = [*head.runs(), *(value for value in loaded.values() if isinstance(value, Run))]
+        far = {run.id_of(run.first + place): run.first + place for run in runs for place, odd in run.odd.items() if "f" in odd}
+        found: list[tuple[int, int]] = []
+        for source, low, high in reversed(made.takes):
+            if isinstance(source, Run):
+                found += map(source.origin, range(low, high))
+            else:
+                found += ((far[source.name], place) for place in range(low, high))
+        return found
+
     async def place_of(self, head: Head, version: int) -> Run | Ref:
         """Return the run that holds *version*'s event, or the hole that is in its place."""
         loaded = self._at_hand()
@@ -74,7 +90,7 @@ class Reader:
         """Return the run that holds *version*'s event. Raises HistoryTrimmed when it was given up."""
         place = await self.place_of(head, version)
         if isinstance(place, Ref):
-            raise HistoryTrimmed(f"version {version} was trimmed; the log goes from {head.floor} to {head.version}")
+            raise trimmed(head, version)
         return place
 
     async def id_of(self, head: Head, version: int) -> str:
@@ -83,8 +99,12 @@ class Reader:
 
     async def version_at(self, head: Head, time: int) -> int:
         """Return the last version committed at *time* (microseconds since 1970) or before; 0 if there is none."""
+        return await self.found(lambda loaded: version_at(head, loaded, time))
+
+    async def found(self, find: Callable[[Loaded], _T | Ref]) -> _T:
+        """Return what *find* finds in what is loaded; when that is the reference to an unread value, that is read first."""
         loaded = self._at_hand()
-        while isinstance(found := version_at(head, loaded, time), Ref):
+        while isinstance(found := find(loaded), Ref):
             await self._load({found.name: found}, loaded)
         return found
 
@@ -99,6 +119,18 @@ class Reader:
             await self._load({far.name: far}, loaded)
         data: bytes = loaded[far.name]
         return data
+
+    def pages(self, sized: Iterable[tuple[_T, int]]) -> Iterator[list[_T]]:
+        """Yield what is given with sizes in pages that one request can carry, see `Limits.pages`."""
+        return self._limits.pages(sized)
+
+    async def items_of_all(self, wanted: Sequence[Far]) -> dict[str, bytes]:
+        """Return the items of far events as JSON arrays, by id, from the cache or read together. Raises Gone or CorruptLog."""
+        loaded = self._at_hand()
+        missing = {far.name: far for far in wanted if far.name not in loaded}
+        if missing:
+            await self._load(missing, loaded)
+        return {far.name: loaded[far.name] for far in wanted}
 
     # ---- everything that a head names ------------------------------------------------------------------------------
 
@@ -300,6 +332,11 @@ class _Loaded(Mapping[str, Any]):
 def far_of(run: Run) -> list[Far]:
     """Return the events of *run* that are read from their own keys."""
     return [Far.of(run.id_of(run.first + place), odd) for place, odd in run.odd.items() if "f" in odd]
+
+
+def trimmed(head: Head, version: int) -> HistoryTrimmed:
+    """Return the error for a *version* that was given up."""
+    return HistoryTrimmed(f"version {version} was trimmed; the log goes from {head.floor} to {head.version}")
 
 
 def _weight(value: Any) -> int:

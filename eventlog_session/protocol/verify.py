@@ -8,6 +8,7 @@ A reader checks what it reads; this reads everything, so it finds damage before 
 """
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -20,6 +21,7 @@ from ..core.run import Run
 from ..errors import CorruptLog, UnsupportedFormat
 from ..limits import Limits
 from ..stores.base import Store
+from .heads import Heads
 from .reader import Gone, Reader, far_of
 
 
@@ -47,14 +49,27 @@ class Verification:
 class Verifier:
     """Verifies one session's log."""
 
-    def __init__(self, keys: Keys, store: Store, reader: Reader, limits: Limits) -> None:
+    def __init__(self, keys: Keys, store: Store, heads: Heads, reader: Reader, limits: Limits) -> None:
         self._keys = keys
         self._store = store
+        self._heads = heads
         self._reader = reader
         self._limits = limits
 
-    async def verify(self, head: Head) -> Verification:
-        """Return what is found of everything that *head* names."""
+    async def verify(self) -> Verification:
+        """Return what is found of everything that the head names."""
+        missed: set[str] = set()
+        known = await self._heads.fresh()
+        while True:
+            found = await self._walk(known.head)
+            if not found.missing:
+                return found
+            try:  # what is missing may have been merged, trimmed or erased meanwhile
+                known = await self._heads.moved_on(known, Gone(found.missing[0]), missed)
+            except CorruptLog:
+                return found
+
+    async def _walk(self, head: Head) -> Verification:
         found = Verification(head.version)
         faults: dict[str, Exception] = {}
         refs = await self._reader.tree(head.index, faults=faults)
@@ -144,8 +159,10 @@ class _Walk:
         self._time = 0
         self._chain: str | None = ""
         """None where it can't be known: after what is missing or was trimmed."""
-        self._lengths = array("q", [0])
-        """After each version; -1 where it can't be known."""
+        self._stretches = [0]
+        """The versions before those without a gap between them, of which there may be many that were trimmed."""
+        self._lengths = [array("q", [0])]
+        """After each version of each stretch, from the one before it on."""
 
     def begin(self, run: Run, key: str) -> None:
         """Go on with *run*."""
@@ -153,28 +170,34 @@ class _Walk:
         if gap:
             self._chain = None
             self.found.trimmed += gap if run.first <= self.head.floor else 0
+            self._stretches.append(run.first - 1)
+            self._lengths.append(array("q", [run.length_before]))
         if self._chain is not None and self._chain != run.chain:
             self.found.altered[key] = f"version {run.first} does not follow by the hash chain from the one before it"
         self._chain = run.chain
-        self._lengths.extend([-1] * gap)
-        self._lengths[-1] = run.length_before if gap else self._lengths[-1]
-        if self._lengths[-1] != run.length_before:
+        if self._lengths[-1][-1] != run.length_before:
             self.found.altered[key] = f"the length before version {run.first} is not the one after the event before it"
-        self._lengths.extend(run.lengths())
+        self._lengths[-1].extend(run.lengths())
         self._version = run.last
 
     def event(self, version: int, committed: int, event: Event, value: bytes, key: str) -> None:
         """Go on with one event, stored as *value*."""
         self.found.events += 1
         self.found.items += event.count
-        before = self._lengths[version - 1 if event.base is None else event.base]
-        if before >= 0 and before - event.pops + event.count != self._lengths[version]:
+        before = self._length_at(version - 1 if event.base is None else event.base)
+        if before is not None and before - event.pops + event.count != self._length_at(version):
             self.found.altered[key] = f"the length at version {version} is not what its events leave"
         if committed < self._time:
             self.found.altered[key] = f"version {version} was committed before the one before it"
         self._time = committed
         if self._chain is not None:
             self._chain = link(self._chain, value)
+
+    def _length_at(self, version: int) -> int | None:
+        """Return the length of the history at *version*; None where it can't be known."""
+        place = bisect_right(self._stretches, version) - 1
+        lengths, at = self._lengths[place], version - self._stretches[place]
+        return lengths[at] if at < len(lengths) else None
 
     def lost(self) -> None:
         """Go on after an event whose bytes can't be known."""

@@ -264,7 +264,7 @@ class DaprStore:
     async def _put(self, values: Sequence[Put]) -> None:
         request = api_v1.SaveStateRequest(store_name=self.name)
         for put in values:
-            self._fill(request.states.add(), put)
+            self._fill(request.states.add(), put, clears=True)
         await self._call("SaveState", request)
 
     async def _delete(self, keys: Sequence[str]) -> None:
@@ -283,8 +283,14 @@ class DaprStore:
         create = etag is None
         self._fill(item, head, etag=self._profile.create_etag if create else etag, first_write=create)
 
-    def _fill(self, item: Any, put: Put, *, etag: str | None = None, first_write: bool = False) -> None:
-        """Have *item*, a StateItem inside its request, put *put*: one made elsewhere would be copied, at twice the cost."""
+    def _fill(
+        self, item: Any, put: Put, *, etag: str | None = None, first_write: bool = False, clears: bool = False
+    ) -> None:  # fmt: skip
+        """
+        Have *item*, a StateItem inside its request, put *put*: one made elsewhere would be copied, at twice the cost.
+
+        *clears* says that the key may have had a ttl, as a head's may: of the values of a commit it is the first write.
+        """
         conditional = first_write or etag is not None
         item.key = put.key
         item.value = put.value
@@ -293,7 +299,7 @@ class DaprStore:
             item.metadata[name] = value
         if put.ttl is not None:
             item.metadata["ttlInSeconds"] = str(put.ttl)
-        elif self._profile.keeps_ttl and conditional:  # a head is the only key that may have had a ttl and lose it
+        elif self._profile.keeps_ttl and (conditional or clears):
             item.metadata["ttlInSeconds"] = "-1"
         if etag:
             item.etag.value = etag

@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 
 from ..errors import StoreRefused, Unavailable
 from .base import Committed, NotCommitted, Put, Traits, Value
-from .worker import Worker
+from .worker import Stopped, Worker
 
 _T = TypeVar("_T")
 _TRAITS = Traits(atomic_create=True, keeps_bytes=True, trusted=True, transactional=True)
@@ -165,6 +165,8 @@ class SQLiteStore:
             raise StoreRefused(f"{self._path} was opened before this process was forked; open it again in here")
         try:
             return await self._thread.call(self._patiently, work, *args)
+        except Stopped as error:
+            raise StoreRefused(f"{self._path} was closed; open it again") from error
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a statement that fits no table of ours
                 raise StoreRefused(f"{self._path} is not a database of this library: {error}") from error

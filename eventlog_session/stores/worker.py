@@ -16,6 +16,10 @@ _T = TypeVar("_T")
 _Call = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[..., Any], tuple[object, ...]]
 
 
+class Stopped(RuntimeError):
+    """The worker takes no calls any more."""
+
+
 class Worker:
     """
     Does one call after another in a thread of its own, for any event loop.
@@ -31,12 +35,16 @@ class Worker:
         self._end = finalize(self, self._calls.put, None)  # the thread knows the queue only, so that this can happen
 
     async def call(self, work: Callable[..., _T], *args: object) -> _T:
-        """Return what *work* does with *args*. One that is cancelled before its turn is left out."""
+        """
+        Return what *work* does with *args*. Raises Stopped after `stop`.
+
+        A call that is cancelled before its turn is left out.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = loop.create_future()
         with self._lock:
             if not self._end.alive:
-                raise RuntimeError(f"{self._name} was stopped")
+                raise Stopped(f"{self._name} was stopped")
             if not self._started:
                 Thread(target=_work, args=(self._calls,), name=self._name, daemon=True).start()
                 self._started = True

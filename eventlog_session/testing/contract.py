@@ -199,11 +199,12 @@ class StoreContract:
         """Of heads and of values, put or committed; what has no ttl stays."""
         etag = await _born(store, keys)
         short, long, kept = (Put(_event(keys, number), b"[]", ttl) for number, ttl in enumerate((2, 2, None)))
-        await store.put_many([short, long])
+        freed = Put(_event(keys, 4), b"[]", 2)
+        await store.put_many([short, long, freed])
         await store.commit(_head(keys, "next", ttl=2), etag, [Put(_event(keys, 3), b"[]", 2), kept])
         head = await store.get(keys.head)
         assert head is not None
-        await store.put_many([long._replace(ttl=600)])
+        await store.put_many([long._replace(ttl=600), freed._replace(ttl=None)])
         other = Keys(f"contract-{uuid4().hex}")
         etag = await _born(store, other, ttl=2)
         await store.commit(_head(other, "next", ttl=600), etag, [])
@@ -211,7 +212,8 @@ class StoreContract:
         async with asyncio.timeout(PATIENCE):
             while any([await store.get(key) for key in gone]):  # noqa: ASYNC110 a store's ttl runs in real time
                 await asyncio.sleep(0.1)  # noqa: TID251
-        assert await store.get_many([short.key, long.key, kept.key, _event(keys, 3)]) == {long.key: b"[]", kept.key: b"[]"}
+        asked = [short.key, long.key, kept.key, _event(keys, 3), freed.key]
+        assert await store.get_many(asked) == dict.fromkeys((long.key, kept.key, freed.key), b"[]")
         assert await store.get(other.head) is not None
 
     async def test_it_answers_and_closes(self, store: Store) -> None:

@@ -143,7 +143,7 @@ class ProfiledStore:
 
     async def put_many(self, values: Sequence[Put]) -> None:
         """Put *values*."""
-        self._write(values)
+        self._write(values, clears=True)
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         """Delete *keys*."""
@@ -194,14 +194,15 @@ class ProfiledStore:
         if self._profile.keeps_ttl and head.ttl is not None and held is not None:
             self._held[head.key] = held._replace(expires=self._clock() + head.ttl)
 
-    def _write(self, values: Iterable[Put]) -> None:
+    def _write(self, values: Iterable[Put], *, clears: bool = False) -> None:
+        """Put *values*; what *clears* an earlier ttl says so to the store, as the Dapr adapter does outside of commits."""
         before: dict[str, _Held | None] = {}
         for key, value, ttl in values:
             held = before[key] = self._live(key)
             self._writes += 1
             etag = (held.etag if held else 0) + 1 if self._profile.counts else self._writes
             expires = float("inf") if ttl is None else self._clock() + ttl
-            if ttl is None and held and self._profile.keeps_ttl:
+            if ttl is None and held and self._profile.keeps_ttl and not clears:
                 expires = held.expires
             # text only: what is not UTF-8 comes back as something else
             data = value if self._profile.traits.keeps_bytes else value.decode(errors="replace").encode()

@@ -34,6 +34,9 @@ DAPR_TESTS = "tests/extensions/memory/test_dapr_session.py"
 SQLITE_TESTS = (
     "tests/memory/test_session.py",
     "tests/memory/test_session_limit.py",
+    "tests/memory/test_compaction_suffix.py",
+    "tests/memory/test_compaction_model_visibility.py",
+    "tests/memory/test_openai_responses_compaction_session.py",
     "tests/extensions/memory/test_encrypt_session.py",
     "tests/test_programmatic_tool_calling.py",
     "tests/test_soft_cancel.py",

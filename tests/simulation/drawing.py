@@ -5,12 +5,17 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, Final
 
+import orjson
+
 from eventlog_session import Limits, Retry
+from eventlog_session.core.events import ADDED, Event
+from eventlog_session.core.keys import mint
 from eventlog_session.errors import OutcomeUnknown
+from eventlog_session.protocol.walk import Recorded
 from eventlog_session.testing import Fault
 
 from .history import Call, State
-from .process import Process
+from .process import Process, encoded
 from .world import World
 
 _LYING: Final = frozenset({"mongodb", "etcd", "plain"})
@@ -18,8 +23,8 @@ _LYING: Final = frozenset({"mongodb", "etcd", "plain"})
 _FAULTS: Final[Sequence[Fault]] = tuple(fault for fault in Fault if fault not in (Fault.STALE_HEAD, Fault.FALSE_SUCCESS))
 _KINDS: Final[Mapping[str, float]] = MappingProxyType(
     {
-        "add": 8, "repeat": 2, "pop": 4, "clear": 1, "rewind": 2, "trim": 1, "read": 3, "past": 2, "walk": 1, "verify": 0.5,
-        "resolve": 0.5,
+        "add": 9, "repeat": 2, "pop": 3, "pop newest": 1, "clear": 1, "rewind": 2, "trim": 1, "undo": 3, "redo": 2,
+        "replace": 2, "tag": 1, "untag": 0.4, "read": 3, "past": 2, "tagged": 0.6, "walk": 1, "verify": 0.5, "resolve": 0.5,
     }
 )  # fmt: skip
 KEPT: Final = 100
@@ -34,9 +39,10 @@ def draw_world(random: Random, profile: str, *, traced: bool) -> World:
         legacy=random.random() < 0.1,
         ttl=random.choice((2, 10, 100)) if random.random() < 0.15 else None,
         trims=random.random() < 0.3,
+        copies=random.random() < 0.3,
         traced=traced,
     )  # fmt: skip
-    world.erases = world.ttl is None and random.random() < 0.1
+    world.erases = world.ttl is None and random.random() < (0.3 if world.copies else 0.06)
     return world
 
 
@@ -51,22 +57,57 @@ class Drawing:
         """Draw something to do."""
         random = self.random
         kind = random.choices(tuple(_KINDS), tuple(_KINDS.values()))[0]
+        if process.undid and random.random() < 0.4:
+            kind = "redo"
         what: dict[str, Any] = {"ttl": random.choice((None, self.world.ttl, self.world.ttl))}
         if kind == "repeat" and self.world.keyed:
             return self.repeat(process, random.choice(self.world.keyed[-6:]), other=random.random() < 0.1)
         if kind == "resolve" and self.world.doubts:
             return self.resolve(process, random.choice(self.world.doubts))
+        if self.world.copies and random.random() < (0.02 if process.calls else 0.6):
+            return self.restore(process)
         if kind == "trim" and not self.world.trims:
             kind = "pop"
         if kind in ("add", "repeat", "resolve"):
             return self._add(process, what)
-        if kind in ("pop", "clear") and random.random() < 0.15:
-            what["expected"] = process.version
-        if kind in ("rewind", "past", "trim"):
-            what["target"] = random.randint(0, process.version + (random.random() < 0.05))
-        if kind in ("read", "past"):
+        what.update(self._chosen(kind, process))
+        if kind in ("read", "past", "tagged"):
             kind, what["need"] = "read", random.choice((None, None, 0, 1, 3, 10))
         return process.next_call(kind, **what)
+
+    def _chosen(self, kind: str, process: Process) -> dict[str, Any]:
+        """Draw what a call of *kind* is to do, to what and on what."""
+        random = self.random
+        what: dict[str, Any] = {}
+        if kind in ("pop", "clear", "pop newest", "undo", "redo", "untag") and random.random() < 0.15:
+            what["expected"] = process.version
+        if kind in ("pop", "pop newest", "undo", "redo"):
+            what["number"] = random.choice((1, 1, 1, 2, 3, 5))
+        if kind in ("rewind", "past", "trim") or (kind == "tag" and random.random() < 0.5):
+            what["target"] = random.randint(0, process.version + (random.random() < 0.05))
+        if kind in ("tag", "untag", "tagged"):
+            what["tag"] = f"t{random.randint(1, 4)}"
+        if kind == "replace":
+            what["number"] = random.choice((-1, 0, 1, 1, 2, 5))
+            what["items"] = self._items(process) if random.random() < 0.7 else []
+        return what
+
+    def restore(self, process: Process) -> Call:
+        """Return the wish to have a whole log where there is none: a new one, or the same that somebody else has."""
+        world, random = self.world, self.random
+        if world.ledger.files and random.random() < 0.5:
+            name = random.choice(list(world.ledger.files))
+            items = [(orjson.loads(one.event.items)[0], bool(one.event.text)) for one in world.ledger.files[name][0]]
+            return process.next_call("restore", key=name, items=items)
+        call = process.next_call("restore", items=[self._item(process, place) for place in range(random.randint(1, 12))])
+        file, now = [], process.log.runtime.now()
+        for version, item in enumerate(call.items, 1):
+            data, text = encoded([item])
+            made_by = {"call": call.name}
+            event = Event(mint(random.randbytes(10)), ADDED, now, count=1, items=data, text=text, extensions=made_by)
+            file.append(Recorded(version, now, version, event))
+        world.ledger.files[call.name] = file, world.limits, world.store.keeps_bytes
+        return call
 
     def repeat(self, process: Process, first: Call, *, other: bool = False) -> Call:
         """Return *first* once more, by whomever; with *other* items if that was acknowledged."""
@@ -95,13 +136,14 @@ class Drawing:
         random = self.random
         if random.random() < 0.01:
             return [("x" * self.world.limits.event_bytes, False)]
-        items: State = []
-        for place in range(random.choice((1, 1, 1, 2, 4))):
-            size = random.choice((0, 4, 10, 20, 60, random.randint(90, 700)))
-            name = f"{process.name}-{process.calls + 1}.{place}"
-            noise = random.randbytes(size).hex()
-            items.append((f"{name} {noise}", True) if random.random() < 0.1 else ({"name": name, "noise": noise}, False))
-        return items
+        return [self._item(process, place) for place in range(random.choice((1, 1, 1, 2, 4)))]
+
+    def _item(self, process: Process, place: int) -> tuple[Any, bool]:
+        random = self.random
+        size = random.choice((0, 4, 10, 20, 60, random.randint(90, 700)))
+        name = f"{process.name}-{process.calls + 1}.{place}"
+        noise = random.randbytes(size).hex()
+        return (f"{name} {noise}", True) if random.random() < 0.1 else ({"name": name, "noise": noise}, False)
 
 
 def _limits(random: Random) -> Limits:
@@ -120,6 +162,7 @@ def _limits(random: Random) -> Limits:
         index_segments=random.randint(4, 6),
         index_nodes=random.randint(4, 5),
         cache_bytes=random.choice((1, 5_000, 1 << 20)),
+        tags=random.choice((2, 3, 64)),
         merge_bytes=random.choice(((), (1500,), (1000, 4000), (700, 2000, 9000))),
     )
 

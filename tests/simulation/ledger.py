@@ -7,13 +7,18 @@ The log is its own witness for what can still be read of it. Of what was trimmed
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from typing import Any
 
 import orjson
 
+from eventlog_session import Limits
 from eventlog_session.core.advance import link
+from eventlog_session.core.copy import Copying, reborn
+from eventlog_session.core.draft import draft
 from eventlog_session.core.events import Event
 from eventlog_session.core.head import _cut
 from eventlog_session.core.keys import ID_LENGTH, Keys
+from eventlog_session.protocol.walk import Recorded
 from eventlog_session.stores.base import Put
 
 
@@ -40,19 +45,53 @@ class Ledger:
     landed: dict[str, int] = field(default_factory=dict)
     """When each key was written for the last time."""
     _events: dict[str, bytes] = field(default_factory=dict)
-    _asked: dict[str | None, tuple[bytes, tuple[int, ...]]] = field(default_factory=dict)
+    _asked: dict[str | None, dict[str, Any]] = field(default_factory=dict)
     _commits: dict[bytes, tuple[list[str], list[str]]] = field(default_factory=dict)
     """The ids and keys that go with each head."""
     _lines: dict[str, list[str]] = field(default_factory=lambda: {"": []})
     """The ids of the events that make each hash chain, oldest first: after a failover there are several."""
+    files: dict[str, tuple[Sequence[Recorded], Limits, bool]] = field(default_factory=dict)
+    """Whole logs that are restored, under which limits and whether as bytes; by the name of the call that was the first to."""
+    _copied: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
+    """Which of them, where what was erased, are among the following."""
+    _copies: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
+    """The ids of the events of each log that was to be restored, and the keys of all that is written of it, by its chain."""
+    _whole: dict[str, Event] = field(default_factory=dict)
+    """Their events by id."""
     _last: dict[str, int] = field(default_factory=dict)
-    """When each segment and node was sent for the last time."""
+    """When each segment, node and part was sent for the last time; and what else is written ahead of a commit."""
     _named: dict[str, set[str]] = field(default_factory=dict)
     """The keys that commits have written, by generation."""
 
-    def asked(self, name: str | None, items: bytes, text: tuple[int, ...]) -> None:
-        """Note what *name* is about to add: the event does not hold it if it is large. None for what was left."""
-        self._asked[name] = items, text
+    def asked(self, name: str | None, **data: Any) -> None:
+        """Note fields of the event that *name*, None for what was left, is about to write: a large one does not hold them."""
+        self._asked[name] = data
+
+    def copied(self, fields: Mapping[str, Any]) -> tuple[list[str], list[str]] | None:
+        """Return the ids and keys that go with a head with *fields* if it is that of a whole log."""
+        erased = tuple(fields.get("o", ()))
+        for name, copying in self.files.items():
+            if (name, erased) not in self._copied:
+                self._copied.add((name, erased))
+                self._copy(*copying, erased)
+        return self._copies.get(fields["h"])
+
+    def _copy(self, file: Sequence[Recorded], limits: Limits, binary: bool, erased: tuple[str, ...]) -> None:
+        made = Copying("", self.keys, limits, binary=binary)
+        chain, ids = "", []
+        for version, committed, _, exported in file:
+            event = reborn(exported, erased)
+            made.append(version, committed, event)
+            ready = draft(event, self.keys, limits, binary=binary)
+            self._events[event.id], self._whole[event.id] = ready.value, ready.event
+            chain = link(chain, ready.value)
+            ids.append(event.id)
+        copy = made.done()
+        self._copies[chain] = ids, list(copy.values)
+
+    def ahead(self, values: Sequence[Put], tick: int) -> None:
+        """Note what is written ahead of a commit."""
+        self._last.update((put.key, tick) for put in values)
 
     def sending(self, head: Put, values: Sequence[Put], tick: int) -> None:
         """Note a commit on its way."""
@@ -62,6 +101,13 @@ class Ledger:
             self._events.setdefault(event_id, value)
         self._last.update((put.key, tick) for put in values if put.key[-ID_LENGTH:] not in events)
         self._commits[head.value] = list(events), [put.key for put in values if put.key != self.keys.adopted]
+        if self.files:
+            kind, _, _, fields = orjson.loads(_cut(head.value)[0])[:4]
+            copied = self.copied(fields) if kind == "eventlog-head" else None
+            if copied is not None:
+                for event_id in copied[0]:
+                    self.sent.setdefault(event_id, tick)
+                self._commits[head.value] = copied
 
     def stands(self, value: bytes, tick: int) -> None:
         """Note what was just written under the head's key."""
@@ -95,7 +141,8 @@ class Ledger:
                 keys = self._named.get(epoch.generation, set())
                 named.update(key for key in keys if self._last.get(key, 0) <= following.erased)
                 for event in self.events(epoch.chain):
-                    named.update(self.keys.part(event.id, number) for number in range(event.parts.number if event.parts else 0))
+                    parts = [self.keys.part(event.id, number) for number in range(event.parts.number if event.parts else 0)]
+                    named.update(key for key in parts if self._last.get(key, 0) <= following.erased)
         named -= {key for key in named if interrupted and self.landed.get(key, 0) > self.epochs[1].since}
         return (named - self._named.get(self.epochs[-1].generation, set())) & there.keys()
 
@@ -107,8 +154,9 @@ class Ledger:
         raise LookupError("a head that follows from none")
 
     def _event(self, event_id: str) -> Event:
+        if event_id in self._whole:
+            return self._whole[event_id]
         event = Event.of(self._events[event_id])
         if event.parts is None:
             return event
-        items, text = self._asked[event.extensions.get("call")]
-        return replace(event, items=items, text=text)
+        return replace(event, **self._asked[event.extensions.get("call")])

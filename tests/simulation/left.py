@@ -1,12 +1,12 @@
 """The log that is left, read by somebody who knew nothing; and what was before it, as the ledger has it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
 
 from eventlog_session import EventLog
-from eventlog_session.core.events import TRIMMED, TRIMMED_BEFORE, Event
+from eventlog_session.core.events import NO_VERSION, TAG, TAG_VERSION, TAGGED, TRIMMED, TRIMMED_BEFORE, Event
 from eventlog_session.errors import HistoryTrimmed
 
 from .history import State, Violated, paired, require
@@ -23,15 +23,18 @@ class Log:
     states: list[State]
     floors: list[int] = field(default_factory=list)
     """The oldest version that can be read, as of each version."""
+    tags: list[Mapping[str, int]] = field(default_factory=list)
+    """Which version each name was for, as of each version."""
     epoch: Epoch = field(default_factory=Epoch)
     until: int | None = None
     """When it was erased; None for the one that is there at the end."""
 
     def __post_init__(self) -> None:
-        self.floors = [0]
-        for event in self.events:
+        self.floors, self.tags = [0], [{}]
+        for before, event in enumerate(self.events):
             floor = int(event.extensions[TRIMMED_BEFORE]) if event.kind == TRIMMED else 0
             self.floors.append(max(self.floors[-1], floor))
+            self.tags.append(_tagged(self.tags[-1], before, event.extensions) if event.kind == TAGGED else self.tags[-1])
 
     @classmethod
     def of(cls, events: Sequence[Event], epoch: Epoch | None = None, until: int | None = None) -> "Log":
@@ -65,6 +68,7 @@ class Log:
         left = cls.of(events, ledger.epochs[-1])
         require((head.version, head.length) == (len(left.states) - 1, len(left.states[-1])), "the head and its events differ")
         require(head.floor == left.floors[-1], "it begins somewhere else than where it was trimmed")
+        require(head.tags == left.tags[-1], f"its tags are {head.tags}, and should be {left.tags[-1]}")
         for version, state in enumerate(left.states):
             try:
                 view = await log.read(at=version)
@@ -74,6 +78,17 @@ class Log:
             require(version >= head.floor, f"version {version} was trimmed, and is read")
             require(paired(view.items, view.texts) == state, f"version {version} does not read as its events say")
         return left
+
+
+def _tagged(tags: Mapping[str, int], newest: int, extensions: Mapping[str, str]) -> Mapping[str, int]:
+    """Return *tags* after an event on version *newest* that gives or takes one."""
+    after = {**tags, extensions[TAG]: newest}
+    told = extensions.get(TAG_VERSION)
+    if told == NO_VERSION:
+        del after[extensions[TAG]]
+    elif told is not None:
+        after[extensions[TAG]] = int(told)
+    return after
 
 
 def erased(ledger: Ledger) -> list[Log]:

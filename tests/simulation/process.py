@@ -1,16 +1,20 @@
 """A process with the session open."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import orjson
 
 from eventlog_session import EventLog
+from eventlog_session.copying import restore
 from eventlog_session.errors import OutcomeUnknown
+from eventlog_session.protocol.lane import Answer, Expected
+from eventlog_session.protocol.walk import Recorded
+from eventlog_session.revising import Told, pop_newest, replace, step, tag, untag
 from eventlog_session.runtime import Runtime
 
-from .history import KINDS, Call, paired
+from .history import KINDS, Call, State, paired
 from .world import GRACE, SESSION, SKEW, Wire, World
 
 
@@ -23,6 +27,8 @@ class Process:
         self.wire = Wire(world, name)
         self.calls = 0
         self.alive = True
+        self.undid = False
+        """Whether the last change that it made was an undo or a redo."""
         self.version = 0
         """The newest version that it has heard of."""
         skew = world.random.uniform(-SKEW, SKEW)
@@ -56,8 +62,11 @@ class Process:
             call.error = error
         if self.alive:
             call.ended = self.world.tick()
-            if call.kind in ("read", "verify", *KINDS) and call.target is None and call.version is not None:
+            now = call.target is None and call.tag is None
+            if call.kind in ("read", "verify", "restore", *KINDS) and now and call.version is not None:
                 self.version = call.version
+            if call.kind in KINDS and call.fate == "acknowledged":
+                self.undid = call.kind in ("undo", "redo")
             if isinstance(call.error, OutcomeUnknown) and call.kind in KINDS:
                 self.world.doubts.append(call)
             self.world.note(call)
@@ -70,7 +79,7 @@ class Process:
                 call.found.append((event.extensions.get("call"), False))
             call.version = call.version or 0
         elif call.kind == "read":
-            view = await self.log.read(call.need, call.target)
+            view = await self.log.read(call.need, call.target if call.tag is None else call.tag)
             call.version, call.found = view.version, paired(view.items, view.texts)
         elif call.kind == "verify":
             found = await self.log.verify()
@@ -80,30 +89,67 @@ class Process:
         elif call.kind == "resolve":
             assert call.doubt is not None
             call.version = await self.log.resolve(call.doubt)
+        elif call.kind == "restore":
+            call.version = await restore(self.log, _each(self.world.ledger.files[call.mark][0]))
         else:
             await self._change(call)
 
     async def _change(self, call: Call) -> None:
-        log, extensions = self.log, {"call": call.name}
-        if call.kind == "add":
-            text = tuple(place for place, (_, is_text) in enumerate(call.items) if is_text)
-            data = orjson.dumps([item for item, _ in call.items])
-            self.world.ledger.asked(call.name, data, text)
-            answer = await log.add(
-                data, len(call.items), text, extensions, call.ttl, expected=call.expected, key=call.key
-            )  # fmt: skip
-        elif call.kind == "rewind":
-            answer = await log.rewind(call.target or 0, extensions, call.ttl)
-        elif call.kind == "trim":
-            answer = await log.trim(call.target or 0, extensions, call.ttl)
+        on = None if call.expected is None else Expected(call.expected)
+        told = Told({"call": call.name}, call.ttl, on)
+        if call.kind in ("undo", "redo"):
+            call.moved = await step(self.log, call.number, told, forward=call.kind == "redo")
+            call.version = call.moved.version if call.moved else None
+        elif call.kind == "tag":
+            call.tagged = await tag(self.log, call.tag or "", call.target, told)
+            call.done, call.version = True, None if call.target is not None else call.tagged + 1
+        elif call.kind == "untag":
+            call.done = await untag(self.log, call.tag or "", told)
         else:
-            change: Callable[..., Awaitable[Any]] = log.pop if call.kind == "pop" else log.clear
-            answer = await change(extensions, call.ttl, expected=call.expected)
-        call.version = answer.version
-        if call.kind == "pop" and answer.version is not None:
-            call.found = [(answer.item, answer.is_text)]
+            answer = await (self._replace(call, told) if call.kind == "replace" else self._write(call, told))
+            call.version = answer.version
+            if call.kind in ("pop", "pop newest"):
+                call.found = paired(answer.items, answer.texts)
+
+    async def _write(self, call: Call, told: Told) -> Answer:
+        log, extensions, ttl = self.log, told.extensions, told.ttl
+        if call.kind == "add":
+            data, text = encoded(call.items)
+            self.world.ledger.asked(call.name, items=data, text=text)
+            return await log.add(data, len(call.items), text, extensions, ttl, expected=told.expected, key=call.key)
+        if call.kind == "rewind":
+            return await log.rewind(call.target or 0, extensions, ttl, expected=told.expected)
+        if call.kind == "trim":
+            return await log.trim(call.target or 0, extensions, ttl)
+        if call.kind == "pop newest":
+            return await pop_newest(log, call.number, told)
+        if call.kind == "pop":
+            return await log.pop(extensions, ttl, number=call.number, expected=told.expected)
+        return await log.clear(extensions, ttl, expected=told.expected)
+
+    async def _replace(self, call: Call, told: Told) -> Answer:
+        """Read what is to be replaced, and replace that or nothing."""
+        view = await self.log.read(None if call.number < 0 else call.number)
+        call.expected, call.found = view.version, paired(view.items, view.texts)
+        call.number = min(call.number, len(view.items))
+        self.world.note(f"{call.name} read {call.expected}")
+        data, text = encoded(call.items)
+        effect = {"base": 0} if call.number < 0 else {"pops": call.number}
+        self.world.ledger.asked(call.name, items=data, text=text, **effect)
+        on = told._replace(expected=Expected(view.version, view.generation))
+        return await replace(self.log, effect.get("pops"), data, len(call.items), text, on)
 
     def next_call(self, kind: str, **what: Any) -> Call:
         """Return a call to make now."""
         self.calls += 1
         return Call(self.name, kind, f"{self.name}-{self.calls}", self.world.tick(), **what)
+
+
+def encoded(items: State) -> tuple[bytes, tuple[int, ...]]:
+    """Return *items* as a JSON array, and which of them are kept as text."""
+    return orjson.dumps([item for item, _ in items]), tuple(place for place, (_, is_text) in enumerate(items) if is_text)
+
+
+async def _each(file: Sequence[Recorded]) -> AsyncIterator[Recorded]:
+    for recorded in file:
+        yield recorded

@@ -79,6 +79,7 @@ class _Schedule:
         self.processes: list[Process] = []
         self.lives: dict[Process, asyncio.Task[None]] = {}
         self.erasures: list[tuple[Process, asyncio.Task[Call]]] = []
+        """Those under way, and what is restored meanwhile."""
 
     async def live(self) -> None:
         """Have all processes do what they do, and everything befall them that does."""
@@ -157,7 +158,9 @@ class _Schedule:
             alive = set()
         logs = [*erased(world.ledger), log]
         left = LEFT if world.legacy else []
-        return check(world.calls, logs, world.ledger.sent, left=left, forgot=world.forgot, alive=alive)
+        return check(
+            world.calls, logs, world.ledger.sent, left=left, forgot=world.forgot, alive=alive, room=world.limits.tags
+        )  # fmt: skip
 
     async def _settle(self) -> None:
         """Have somebody ask what became of what is in doubt, and repeat what has a key."""
@@ -226,6 +229,13 @@ class _Schedule:
             loop.call_later(when, task.cancel)
         elif befalls < 0.5:
             loop.call_later(when, self._crash, 2, process)
+        if self.world.copies:  # about when it is done
+            loop.call_later(GRACE + random.uniform(-0.1, 0.3), self._restore)
+
+    def _restore(self) -> None:
+        process = self.random.choice(self._alive())
+        task = self.world.loop.create_task(process.call(self.drawing.restore(process)))
+        self.erasures.append((process, task))
 
     def _cut_off(self) -> None:
         if self.world.calm:

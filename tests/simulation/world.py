@@ -51,6 +51,8 @@ class World:
     """Whether old versions are given up."""
     erases: bool = False
     """Whether the session is erased: then no write is under way for longer than `GRACE`."""
+    copies: bool = False
+    """Whether whole logs are restored to where there is no session yet."""
     expired: bool = False
     """Whether the session ever was gone for its ttl: then whatever follows is another one."""
     traced: bool = False
@@ -75,7 +77,7 @@ class World:
         self.ledger = Ledger(Keys(SESSION))
         self.store = Watched(self)
         if self.legacy:
-            self.ledger.asked(None, orjson.dumps([item for item, _ in LEFT]), ())
+            self.ledger.asked(None, items=orjson.dumps([item for item, _ in LEFT]))
             left = json.dumps([json.dumps(item, separators=(",", ":")) for item, _ in LEFT]).encode()
             self.store.hold(Put(legacy_key(SESSION), left))
 
@@ -139,13 +141,18 @@ class Watched(ProfiledStore):
         super().__init__(world.profile, clock=world.clock, pause=world.pause)
         self._world = world
 
+    @property
+    def keeps_bytes(self) -> bool:
+        """Whether bytes come back as they were put, and not as text."""
+        return self._profile.traits.keeps_bytes
+
     def keys(self) -> Mapping[str, object]:
         """Return everything that is there, by its key."""
         return self._held
 
-    def _write(self, values: Iterable[Put]) -> None:
+    def _write(self, values: Iterable[Put], *, clears: bool = False) -> None:
         values = list(values)
-        super()._write(values)
+        super()._write(values, clears=clears)
         for put in values:
             self._world.ledger.landed[put.key] = self._world.ticks
             if put.key == self._world.ledger.keys.head:
@@ -193,6 +200,7 @@ class Wire:
         await self._ask("create", head)
 
     async def put_many(self, values: Sequence[Put]) -> None:  # noqa: D102
+        self._world.ledger.ahead(values, self._world.ticks)
         await self._ask("put_many", values)
 
     async def delete_many(self, keys: Sequence[str]) -> None:  # noqa: D102
