@@ -30,6 +30,7 @@ from eventlog_session import (
     TooManyTags,
     revising,
 )
+from eventlog_session.core.events import TAG, TAG_VERSION, TAGGED
 from eventlog_session.protocol.lane import Answer, Intent
 from eventlog_session.stores.base import Put
 from eventlog_session.testing import CountingStore
@@ -455,6 +456,8 @@ async def test_a_tag_is_for_a_version_that_can_be_read_when_it_is_written(sessio
 
         log.submit = late  # type: ignore[method-assign]
 
+    with pytest.raises(NoSuchPoint, match="no version 4 yet"):
+        await log.submit(None, None, TAGGED, {TAG: "t", TAG_VERSION: "4"})
     after(lambda: other.trim(3))
     with pytest.raises(HistoryTrimmed):
         await revising.tag(log, "t", 2, revising.Told({}))
