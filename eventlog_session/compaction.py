@@ -169,8 +169,8 @@ async def _put(session: "TimeTravel", log: EventLog, number: int | None, new: "_
 
 
 async def _standing(known: Known) -> Expected:
-    """Return what is to be written on when *known* is what there is; a `DaprSession`'s history is version 1, when adopted."""
-    return Expected(known.head.version if known.legacy is None else 1, known.head.generation)
+    """Return what is to be written on when *known* is what there is."""
+    return Expected(known.standing.version, known.standing.generation)
 
 
 @dataclass(frozen=True, slots=True)

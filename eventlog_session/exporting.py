@@ -44,7 +44,7 @@ async def export(
 
     log = source if isinstance(source, EventLog) else await source._log()
     async for recorded in log.walk(since, until, reverse=reverse):
-        attributes = _attributes(log, recorded)
+        attributes = attributes_of(log, recorded)
         attributes["time"] = to_datetime(recorded.event.time)
         yield CloudEvent(attributes, orjson.loads(recorded.event.data()))
 
@@ -131,7 +131,8 @@ def session_of(line: bytes) -> str:
     raise InvalidExport("line 1 is of a session whose id it does not tell; say what the session is to be called")
 
 
-def _attributes(log: EventLog, recorded: Recorded) -> dict[str, Any]:
+def attributes_of(log: EventLog, recorded: Recorded) -> dict[str, Any]:
+    """Return the attributes of an exported event, without its data."""
     return _told(log.keys.source, _printable(log.session_id), recorded)
 
 

@@ -7,7 +7,7 @@ from typing import Self
 
 import orjson
 
-from .core.events import REMARKS, TYPES, Event, to_datetime
+from .core.events import NAMES, REMARKS, Event, to_datetime
 from .protocol.walk import Recorded
 
 _TRACE = "agentstraceid"
@@ -43,7 +43,7 @@ class Change:
         event = recorded.event
         extensions = event.extensions
         return cls(
-            recorded.version, to_datetime(recorded.committed), TYPES[event.kind].split(".")[-2], event.count, event.pops,
+            recorded.version, to_datetime(recorded.committed), NAMES[event.kind], event.count, event.pops,
             recorded.length, event.base, event.id, extensions.get(_TRACE), extensions.get("traceparent"),
         )  # fmt: skip
 

@@ -163,7 +163,7 @@ class EventLog:
             items, texts = await self.reader.read(known.head, version, wanted)
             return View(items, version, texts, known.head.generation)
 
-        return await self._heads.on_head(read)
+        return await self.on_head(read)
 
     async def origins(self, need: int | None = None, at: Point | None = None) -> list[str]:
         """Return where each item that `read` returns came from: the version that added it, a dot, its place in that."""

@@ -17,6 +17,7 @@ from .core.keys import mint
 from .errors import SessionExists, StoreRefused
 from .log import EventLog, View
 from .protocol.adoption import adoption, legacy_key, legacy_keys, read_legacy
+from .protocol.heads import Known
 from .protocol.walk import Recorded
 from .runtime import Runtime
 from .stores.base import Put, Store, Value
@@ -69,8 +70,7 @@ async def to_log(
         event = adoption(legacy, log.runtime)
         await restore(log, _only(Recorded(1, event.time, legacy.count, event)), ttl=ttl, takes_over=True)
         outcome = MIGRATED
-    now = await _items(log, None)
-    if len(now) != len(entries) or not all(map(same, now, entries)):  # else it was taken back there, as it is now
+    if not same(await _items(log, None), entries):  # else it was taken back there, as it is now
         _compare(entries, await _items(log, 1))
     if delete_source and not dry_run:
         await _delete(source, log.session_id, found)
@@ -90,7 +90,7 @@ async def to_single_key(
     """
     known, _ = await log.located(None)
     if not known.head.version and known.legacy is None:
-        return await _erased_before(log, target, go_on=delete_source and not dry_run)
+        return await _erased_before(log, known, target, go_on=delete_source and not dry_run)
     key = legacy_key(log.session_id)
     view = await log.read()
     texts = set(view.texts)
@@ -143,10 +143,9 @@ async def _erase(log: EventLog, view: View) -> None:
     await log.erase()
 
 
-async def _erased_before(log: EventLog, target: Store, *, go_on: bool) -> Migration:
-    """Return what there is of a log that is not there; *go_on* with an erasure that was cut short."""
-    known, _ = await log.located(None)
-    if known.tombstone is None or known.tombstone.remains is None:
+async def _erased_before(log: EventLog, known: Known, target: Store, *, go_on: bool) -> Migration:
+    """Return what there is of a log that *known* is not; *go_on* with an erasure that was cut short."""
+    if not known.being_erased:
         return Migration(log.session_id, NOTHING, 0)
     if go_on:
         await log.erase()

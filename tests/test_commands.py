@@ -19,7 +19,8 @@ from click.testing import CliRunner, Result
 from rig import Rig
 
 import eventlog_session
-from eventlog_session import EventLog, cli
+from eventlog_session import EventLog, cli, errors
+from eventlog_session.cli.places import failing
 from eventlog_session.cli.points import parsed
 from eventlog_session.cli.rendering import clipped, parts, preview, visible
 from eventlog_session.stores.base import Put
@@ -555,3 +556,21 @@ def test_an_export_leaves_what_it_is_written_to_what_it_was(shell: Shell, tmp_pa
 def test_a_line_without_an_end_is_refused(shell: Shell) -> None:
     """Before it fills the memory."""
     assert "longer than any event" in shell("import", "/dev/zero", "--as", "z", status=7).stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.CorruptLog("x"), 1), (errors.Unavailable("x"), 3), (errors.NoSuchPoint("x"), 4),
+        (errors.HistoryTrimmed("x"), 4), (errors.Conflict("x"), 5), (errors.OutcomeUnknown("x"), 6),
+        (errors.UnsupportedFormat("x"), 7), (errors.SessionExists("x"), 7), (errors.InvalidExport("x"), 7),
+        (errors.BeingErased("x"), 7), (errors.StoreRefused("x"), 7),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, Exception) else str(one),
+)  # fmt: skip
+def test_every_error_has_its_exit_status(error: Exception, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the README lists them; one line, no traceback."""
+    with pytest.raises(SystemExit) as ended, failing():
+        raise error
+    assert ended.value.code == status
+    assert capsys.readouterr().err == "error: x\n"

@@ -467,6 +467,15 @@ async def test_a_tag_is_for_a_version_that_can_be_read_when_it_is_written(sessio
     assert not (await other.head()).version
 
 
+async def of_two(session_id: str) -> tuple[EventLogSession, EventLog]:
+    """A session with three items, and another process's log of it."""
+    store = MemoryStore()
+    session = EventLogSession(session_id, store=store)
+    for number in range(3):
+        await session.add_items([user(f"old {number}")])
+    return session, EventLog(store, session_id)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -481,10 +490,7 @@ async def test_a_point_of_a_session_that_is_gone(
     change: Callable[[EventLogSession], Awaitable[object]], session_id: str
 ) -> None:  # fmt: skip
     """Erased and begun anew since the point was looked for: it is none of the new session's, and nothing of that is changed."""
-    store = MemoryStore()
-    session, other = EventLogSession(session_id, store=store), EventLog(store, session_id)
-    for number in range(3):
-        await session.add_items([user(f"old {number}")])
+    session, other = await of_two(session_id)
     log = await session._log()
     held = log._lane.submit
 
@@ -505,10 +511,7 @@ async def test_a_point_of_a_session_that_is_gone(
 
 async def test_others_write_on_between_a_point_and_what_is_written(session_id: str) -> None:
     """Any version of the same session will do: what another process adds is in nobody's way."""
-    store = MemoryStore()
-    session, other = EventLogSession(session_id, store=store), EventLog(store, session_id)
-    for number in range(3):
-        await session.add_items([user(f"old {number}")])
+    session, other = await of_two(session_id)
     log = await session._log()
     held = log._lane.submit
 

@@ -14,7 +14,7 @@ from ..protocol.lane import Expected
 from ..revising import Moved, Told
 from ..tracing import extensions
 from .base import commands
-from .places import NO, USAGE, being_erased, in_session, opened, session
+from .places import NO, USAGE, in_session, opened, session
 from .points import ABOUT, resolved
 from .rendering import as_json, outputs, table
 from .saying import Interrupted, again, fail, harmless, note, progress, terminal
@@ -228,7 +228,7 @@ def erase(given: str | None, store: str | None, session_id: str, yes: str | None
                 return list((await log.erase(grace)).keys)
         except asyncio.CancelledError:
             known, _ = await log.located(None)
-            if being_erased(known):
+            if known.being_erased:
                 ended = f"it reads as erased, but not all is deleted: {again(url, 'erase', session=session_id)}"
             elif not (known.head.version or known.legacy):
                 ended = "it is erased"
@@ -260,7 +260,7 @@ def _asked(url: str | None, session_id: str, what: str) -> None:
 async def _said_of(log: EventLog) -> str:
     """Return what there is of a session, in a few words."""
     known, _ = await log.located(None)
-    if being_erased(known):
+    if known.being_erased:
         return "an erasure that was cut short"
     if known.legacy is not None:
         return f"{known.legacy.count} items that a DaprSession left"

@@ -11,12 +11,12 @@ import orjson
 from ..core.events import (
     FORKED_AT,
     FORKED_FROM,
+    NAMES,
     NO_VERSION,
     REDONE,
     TAG,
     TAG_VERSION,
     TRIMMED_BEFORE,
-    TYPES,
     UNDONE,
     UNDONE_VERSIONS,
 )
@@ -30,7 +30,7 @@ from .points import ABOUT, now, resolved
 from .rendering import Row, Sheet, as_json, outputs, parts, preview, safe_json, table
 from .saying import fail, note, progress, terminal
 
-_KINDS = tuple(type_.split(".")[-2] for type_ in TYPES.values())
+_KINDS = tuple(NAMES.values())
 _PAGE = 200
 """Rows of a log that are fitted together on a terminal."""
 _COLOURS = {
@@ -193,13 +193,13 @@ def _shown(item: Any) -> tuple[str, str, str]:
 
 
 async def _event(log: EventLog, version: int) -> str:
-    from ..exporting import _attributes
+    from ..exporting import attributes_of
 
     newest = await log.version(version)
     events = [recorded async for recorded in log.walk(newest - 1, newest)]
     if not events:
-        raise NoSuchPoint("no events yet: what a DaprSession left is version 1 once it is written to, or migrated")
-    attributes = {**_attributes(log, events[0]), "data": orjson.Fragment(events[0].event.data())}
+        raise NoSuchPoint("the session was erased meanwhile, or has expired")
+    attributes = {**attributes_of(log, events[0]), "data": orjson.Fragment(events[0].event.data())}
     return safe_json(orjson.dumps(attributes, option=orjson.OPT_INDENT_2).decode())
 
 

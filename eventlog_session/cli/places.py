@@ -22,7 +22,6 @@ from ..errors import (
 )
 from ..log import EventLog
 from ..opening import open_store
-from ..protocol.heads import Known
 from ..stores.base import Store
 from .saying import STORE, again, fail
 
@@ -99,9 +98,9 @@ def in_session(url: str | None, session_id: str, work: Callable[[EventLog], Awai
     async def run(place: Place) -> _T:
         log = place.log(session_id)
         known, _ = await log.located(None)
-        if being_erased(known) and not half:
+        if known.being_erased and not half:
             raise BeingErased(f"its erasure has not finished; to go on with it: {again(url, 'erase', session=session_id)}")
-        if not (known.head.version or known.legacy or being_erased(known)):
+        if not (known.head.version or known.legacy or known.being_erased):
             no_session(place, session_id)
         try:
             return await work(log)
@@ -109,11 +108,6 @@ def in_session(url: str | None, session_id: str, work: Callable[[EventLog], Awai
             await log.settle()
 
     return in_store(url, run)
-
-
-def being_erased(known: Known) -> bool:
-    """Whether an erasure began there and has not finished."""
-    return known.tombstone is not None and known.tombstone.remains is not None
 
 
 async def opened(url: str, *, create: bool = False) -> Place:

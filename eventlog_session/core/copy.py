@@ -18,7 +18,7 @@ from .draft import draft
 from .events import Event
 from .head import Head, Ref
 from .keys import Keys, mint
-from .merge import merge, mergeable
+from .merge import merged
 from .run import Run
 
 
@@ -96,14 +96,10 @@ class Copying:
             self._own.clear()
         if not sealed.puts:
             return sealed.head
-        self._ahead.update(sealed.puts)
         self._runs.update(sealed.runs)
-        refs = mergeable(sealed.head.index, self._runs, self._limits)
-        if not refs:
-            return sealed.head
-        merged = merge(sealed.head, refs, self._runs, self._keys, binary=self._binary)
-        for ref in refs:
+        sealed = merged(sealed, self._runs, self._keys, self._limits, binary=self._binary)
+        self._runs.update(sealed.runs)
+        self._ahead.update(sealed.puts)
+        for ref in sealed.head.trash:  # what was merged away is in nobody's store yet
             del self._ahead[self._keys.segment(ref.name)], self._runs[ref.name]
-        self._ahead.update(merged.puts)
-        self._runs.update(merged.runs)
-        return merged.head._replace(trash=())
+        return sealed.head._replace(trash=())

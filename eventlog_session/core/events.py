@@ -51,6 +51,8 @@ TYPES: Mapping[str, str] = MappingProxyType(
         FORKED: _TYPE_PREFIX + "session.forked.v1",
     }
 )
+NAMES: Mapping[str, str] = MappingProxyType({kind: type_.split(".")[-2] for kind, type_ in TYPES.items()})
+"""What kinds are called for people: ``added``, ``popped`` and so on."""
 IDEMPOTENCY_KEY = "idempotencykey"
 """The extension that holds a caller's own idempotency key."""
 TRIMMED_BEFORE = "trimmedbefore"

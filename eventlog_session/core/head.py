@@ -38,7 +38,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from ..errors import CorruptLog
+from ..errors import CorruptLog, HistoryTrimmed
 from . import blob
 from .algebra import Summary
 from .keys import ID_LENGTH, KEY_LENGTH
@@ -152,6 +152,10 @@ class Head(NamedTuple):
     def runs(self) -> list[Run]:
         """Return the runs that the head holds itself, oldest first."""
         return [self.carried.run, self.tail] if self.carried else [self.tail]
+
+    def trimmed(self, version: int) -> HistoryTrimmed:
+        """Return the error for a *version* that was given up."""
+        return HistoryTrimmed(f"version {version} was trimmed; the log goes from {self.floor} to {self.version}")
 
     def remembered(self, key: str) -> Keyed | None:
         """Return what is remembered of the idempotency key with digest *key*."""

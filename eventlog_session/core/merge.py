@@ -57,6 +57,15 @@ def _fitting(tier: Sequence[Ref], loaded: Mapping[str, Any], full: int) -> Seque
     return tier
 
 
+def merged(sealed: Sealed, loaded: Mapping[str, Any], keys: Keys, limits: Limits, *, binary: bool) -> Sealed:
+    """Return *sealed* with segments merged, if there are any to be."""
+    refs = mergeable(sealed.head.index, loaded, limits)
+    if not refs:
+        return sealed
+    one = merge(sealed.head, refs, loaded, keys, binary=binary)
+    return Sealed(one.head, sealed.puts | one.puts, sealed.runs | one.runs)
+
+
 def merge(head: Head, refs: Sequence[Ref], loaded: Mapping[str, Any], keys: Keys, *, binary: bool) -> Sealed:
     """Return *head* with one segment in the place of *refs*, which go to its trash."""
     run: Run = reduce(Run.concat, (loaded[ref.name] for ref in refs))

@@ -12,7 +12,6 @@ undos and redos is the editor's; remarks (`REMARKS`) in between change nothing o
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from ..errors import HistoryTrimmed
 from .events import ADOPTED, REDO_ROW, REDONE, REMARKS, UNDONE, UNDONE_VERSIONS
 from .head import Head, Ref
 from .plan import Loaded, locate
@@ -67,7 +66,7 @@ def _reading(
         place = locate(head, loaded, version)
         if isinstance(place, Ref):
             if place.hole:
-                raise HistoryTrimmed(f"version {version} was trimmed; the log goes from {head.floor} to {head.version}")
+                raise head.trimmed(version)
             raise _Unread(place)
         at = version - place.first
         odd = place.odd.get(at, {})

@@ -149,8 +149,8 @@ class Committer:
                     break
                 if self._moved(proposal, found):
                     self._telemetry.count("conflicts")
-                    done = found.tombstone is None or found.tombstone.remains is None
-                    if done and base.head.generation in found.head.erased:  # until then they name what is to be deleted
+                    # until it is done, they name what is to be deleted
+                    if not found.being_erased and base.head.generation in found.head.erased:
                         self._sweeper.discard_sealed(proposal.sealed)
                     return found
                 doubt = outcome.cause if isinstance(outcome, NotCommitted) else None

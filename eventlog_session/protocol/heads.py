@@ -56,6 +56,11 @@ class Known:
         """Whether there is something, but no session: a genesis, a tombstone, or a head that has expired."""
         return not self.absent and not self.head.version
 
+    @property
+    def being_erased(self) -> bool:
+        """Whether an erasure began there and has not finished."""
+        return self.tombstone is not None and self.tombstone.remains is not None
+
     def check_free(self, *, takes_over: bool) -> None:
         """Raise SessionExists or BeingErased unless a copy may be made here; where a `DaprSession` was if it *takes_over*."""
         self.check_not_being_erased()
@@ -64,7 +69,7 @@ class Known:
 
     def check_not_being_erased(self) -> None:
         """Raise BeingErased when there is something left to delete of what was erased here."""
-        if self.tombstone is not None and self.tombstone.remains is not None:
+        if self.being_erased:
             raise BeingErased(
                 "the session is being erased; wait until erase() has returned, or call it again if it was cut short"
             )

@@ -25,14 +25,13 @@ from ..core.events import (
 )
 from ..core.head import Head
 from ..core.keys import Keys, mint
-from ..core.merge import merge, mergeable
+from ..core.merge import merged
 from ..core.run import Run
 from ..core.tombstone import GENERATIONS, Remains, Tombstone
 from ..errors import (
     BeingErased,
     Conflict,
     EventLogError,
-    HistoryTrimmed,
     IdempotencyKeyReused,
     NoSuchPoint,
     StoreRefused,
@@ -156,7 +155,7 @@ class Proposer:
         if base > head.version:
             raise NoSuchPoint(f"there is no version {base} yet; the newest is {head.version}")
         if 0 < base < head.floor:  # its own event may be kept for a later one's sake, and what came before it not
-            raise HistoryTrimmed(f"version {base} was trimmed; the log goes from {head.floor} to {head.version}")
+            raise head.trimmed(base)
         return (await self._reader.run_of(head, base)).length_at(base) if base else 0
 
     async def _write_ahead(self, intent: Intent, ttl: int | None) -> None:
@@ -191,7 +190,7 @@ class Proposer:
         if int(version) > head.version:
             raise NoSuchPoint(f"there is no version {version} yet; the newest is {head.version}")
         if int(version) < head.floor:
-            raise HistoryTrimmed(f"version {version} was trimmed; the log goes from {head.floor} to {head.version}")
+            raise head.trimmed(int(version))
         if event.extensions[TAG] not in head.tags and len(head.tags) >= self._limits.tags:
             raise TooManyTags(f"the session has {len(head.tags)} tags, as many as it can hold; take one away first")
 
@@ -253,17 +252,12 @@ class Proposer:
         sealed = seal(head, self._keys, self._limits, binary=binary)
         if not sealed.puts or head.trash:  # a head has room for what one merge or trim left
             return sealed
-        loaded = self._reader.in_memory()
-        refs = mergeable(sealed.head.index, loaded, self._limits)
-        if not refs:
-            return sealed
-        merged = merge(sealed.head, refs, loaded, self._keys, binary=binary)
-        return Sealed(merged.head, sealed.puts | merged.puts, sealed.runs | merged.runs)
+        return merged(sealed, self._reader.in_memory(), self._keys, self._limits, binary=binary)
 
     # ---- what is no event ------------------------------------------------------------------------------------------
 
     async def _copy(self, known: Known, intent: Intent, copy: Copy) -> Proposal:
-        """Return the proposal to have *copy*'s log where there is no session yet; all but the head's own values are there."""
+        """Return the proposal to have *copy*'s log where there is no session yet; all that its head names is there."""
         known.check_free(takes_over=copy.takes_over)
         if known.head.erased != copy.erased:  # with what is written ahead, if it was of the same events
             raise Conflict("a session of that id was erased meanwhile; nothing was written, call again")

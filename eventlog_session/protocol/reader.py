@@ -14,10 +14,10 @@ from ..core import blob
 from ..core.events import Event
 from ..core.head import Head, Ref, node_refs
 from ..core.keys import Keys, digest
-from ..core.plan import Far, Loaded, collect, locate, plan, version_at
+from ..core.plan import Far, Loaded, Plan, collect, locate, plan, version_at
 from ..core.run import Run
 from ..core.trim import Trimmed, needed, without
-from ..errors import CorruptLog, HistoryTrimmed, UnsupportedFormat
+from ..errors import CorruptLog, UnsupportedFormat
 from ..limits import Limits
 from ..runtime import Runtime
 from ..stores.base import Store
@@ -58,17 +58,18 @@ class Reader:
         *own* holds values that are not in the store yet. Raises Gone, or CorruptLog for damaged bytes.
         """
         loaded = self._at_hand(own)
-        while True:
-            made = plan(head, loaded, version, need)
-            if not made.missing:
-                return collect(made, loaded)
+        return collect(await self._planned(head, loaded, version, need), loaded)
+
+    async def _planned(self, head: Head, loaded: "_Loaded", version: int, need: int) -> Plan:
+        """Return the final plan of a read, with all that it takes from *loaded*."""
+        while (made := plan(head, loaded, version, need)).missing:
             await self._load(made.missing, loaded)
+        return made
 
     async def origins(self, head: Head, version: int, need: int) -> list[tuple[int, int]]:
         """Return, for each of the items that `read` returns, the version that added it and its place among what that added."""
         loaded = self._at_hand()
-        while (made := plan(head, loaded, version, need)).missing:
-            await self._load(made.missing, loaded)
+        made = await self._planned(head, loaded, version, need)
         runs = [*head.runs(), *(value for value in loaded.values() if isinstance(value, Run))]
         far = {run.id_of(run.first + place): run.first + place for run in runs for place, odd in run.odd.items() if "f" in odd}
         found: list[tuple[int, int]] = []
@@ -90,7 +91,7 @@ class Reader:
         """Return the run that holds *version*'s event. Raises HistoryTrimmed when it was given up."""
         place = await self.place_of(head, version)
         if isinstance(place, Ref):
-            raise trimmed(head, version)
+            raise head.trimmed(version)
         return place
 
     async def id_of(self, head: Head, version: int) -> str:
@@ -112,11 +113,10 @@ class Reader:
         """Have the segment *name* in the cache: it was just written from *run*."""
         self._at_hand().keep(name, run)
 
-    async def items_of(self, far: Far, *, cached: bool = True) -> bytes:
-        """Return a far event's items as a JSON array, from the store if not *cached*."""
-        loaded = self._at_hand() if cached else _Loaded.private(self._prefix)
-        if far.name not in loaded:
-            await self._load({far.name: far}, loaded)
+    async def items_of(self, far: Far) -> bytes:
+        """Return a far event's items as a JSON array, from the store whatever the cache has. Raises Gone or CorruptLog."""
+        loaded = _Loaded.private(self._prefix)
+        await self._load({far.name: far}, loaded)
         data: bytes = loaded[far.name]
         return data
 
@@ -332,11 +332,6 @@ class _Loaded(Mapping[str, Any]):
 def far_of(run: Run) -> list[Far]:
     """Return the events of *run* that are read from their own keys."""
     return [Far.of(run.id_of(run.first + place), odd) for place, odd in run.odd.items() if "f" in odd]
-
-
-def trimmed(head: Head, version: int) -> HistoryTrimmed:
-    """Return the error for a *version* that was given up."""
-    return HistoryTrimmed(f"version {version} was trimmed; the log goes from {head.floor} to {head.version}")
 
 
 def _weight(value: Any) -> int:

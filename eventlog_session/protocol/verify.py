@@ -133,7 +133,7 @@ class Verifier:
 
     async def _items(self, far: Far, found: Verification) -> bytes | None:
         try:
-            return await self._reader.items_of(far, cached=False)
+            return await self._reader.items_of(far)
         except Gone as gone:
             found.missing.append(gone.key)
         except CorruptLog as fault:

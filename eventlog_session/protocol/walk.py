@@ -18,7 +18,7 @@ from ..core.plan import ALL
 from ..core.run import Run
 from ..errors import Conflict
 from .heads import Heads, Known
-from .reader import Gone, Reader, far_of, trimmed
+from .reader import Gone, Reader, far_of
 
 Whole = bool | Callable[[Event], bool]
 """Whether events are wanted with their items, all or none of them or as is said of each."""
@@ -144,4 +144,4 @@ class Walker:
                 return await self._reader.read(way.head, version, ALL)
             except Gone as gone:
                 await way.go_on(gone)
-        raise trimmed(way.head, version)
+        raise way.head.trimmed(version)
